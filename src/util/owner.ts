@@ -13,6 +13,8 @@ export interface Owner {
 
 const PERMISSIONS = 0o777
 const SPECIAL = 0o7000
+const GROUP = 0o070
+const GROUP_AND_OTHERS = 0o077
 /** 2^32 - 1 means "unchanged" to chown(2). */
 export const MAX_ID = 2 ** 32 - 2
 /** The mode in which this process makes directories on the mount. */
@@ -27,6 +29,13 @@ export function ownerOf({ uid, gid, mode }: Owner): Owner {
 
 export function sameOwner(a: Owner, b: Owner): boolean {
   return a.uid === b.uid && a.gid === b.gid && a.mode === b.mode
+}
+
+/** Whether the owner and mode of a file keep users out who could open it with its former ones. */
+export function isNarrower(now: Owner, former: Owner): boolean {
+  const isAnothers = now.uid !== former.uid && former.uid !== 0 && former.uid !== SELF.uid
+  const isAnotherGroups = now.gid !== former.gid && (former.mode & GROUP) !== 0
+  return isAnothers || isAnotherGroups || (former.mode & ~now.mode & GROUP_AND_OTHERS) !== 0
 }
 
 /** `65534:65534:640`, the mode in octal. */

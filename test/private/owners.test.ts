@@ -4,10 +4,12 @@
  * write wherever the database is.
  */
 
+import { spawn } from 'node:child_process'
 import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { chmod, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { findTool } from '../../infra/test-tools.ts'
 import { uploadTransactions } from '../../src/backup/ship/upload.ts'
@@ -156,6 +158,45 @@ describe.skipIf(!IS_ROOT)('owner and mode of databases', () => {
     await hasRows(three.options.mount, 3)
     for (const { logFile } of [one.options, two.options, three.options]) {
       expect(readFileSync(logFile, 'utf8')).not.toContain('keeps the owner')
+    }
+  })
+
+  test('another database of the same name is a new file on a replica, if fewer may open it', async () => {
+    const port = await freePort()
+    const one = await start('one', 'lease: { type: static }', port)
+    const { mount } = one.options
+    await leading(mount)
+    expect(await program('chmod', ['1777', mount])).toMatchObject({ code: 0 })
+    expect(await sql(join(mount, 'a.db'), 'CREATE TABLE t (x); INSERT INTO t VALUES (1)')).toMatchObject({ code: 0 })
+    const replica = `lease: { type: static, candidate: false, advertise-url: "http://127.0.0.1:${port}" }`
+    const { mount: seen } = (await start('two', replica)).options
+    const rows = (of: string) => program('sqlite3', [of, 'SELECT * FROM t'])
+    await until('the database on the replica', 60_000, async () => (await rows(join(seen, 'a.db'))).stdout === '1\n')
+    await until('its owner', 60_000, () => lstatSync(join(seen, 'a.db')).uid === UID)
+    const [command, ...args] = ['sh', '-euc', 'exec 3<> a.db; echo held; read line; cat <&3; echo; echo end']
+    const holder = spawn('setpriv', [...AS_APPLICATION, command, ...args], { cwd: seen })
+    try {
+      const lines = createInterface({ input: holder.stdout })[Symbol.asyncIterator]()
+      expect((await lines.next()).value).toBe('held')
+      await one.stop()
+      for (const each of ['files/a.db', 'log/a.db.ltx']) await rm(join(one.options.data, each), { recursive: true })
+      await start('one', 'lease: { type: static }', port)
+      await leading(mount)
+      const text = `CREATE TABLE t (x); INSERT INTO t VALUES ('only-for-root')`
+      const umask = await program('sh', ['-euc', 'umask 077; sqlite3 "$0" "$1"', join(mount, 'a.db'), text])
+      expect(umask).toMatchObject({ code: 0 })
+      await until('the other database on the replica', 60_000, async () =>
+        (await rows(join(seen, 'a.db'))).stdout.includes('only-for-root'),
+      )
+      expect(shown(join(seen, 'a.db'))).toBe('0:0:600')
+      holder.stdin.write('look\n')
+      const read: string[] = []
+      for (let line = await lines.next(); line.done !== true && line.value !== 'end'; line = await lines.next())
+        read.push(line.value)
+      expect(read.join('\n')).toContain('SQLite format 3')
+      expect(read.join('\n')).not.toContain('only-for-root')
+    } finally {
+      holder.kill('SIGKILL')
     }
   })
 

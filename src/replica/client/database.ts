@@ -4,12 +4,14 @@ import { ApplyBlockedError } from '../../apply/errors.ts'
 import type { Steps } from '../../apply/steps.ts'
 import { bytesInMemory, type LtxBytes } from '../../apply/transaction.ts'
 import type { Announcement } from '../../capture/announcements.ts'
-import { giveDatabase, makeFolders, NO_WISH, type OwnerWish } from '../../data/database-owner.ts'
-import { HEADER_SIZE, unmarshalHeader } from '../../ltx/format/header.ts'
+import { giveDatabase, makeFolders, NO_WISH, type OwnerWish, readFileOwner } from '../../data/database-owner.ts'
+import { unmarshalHeader } from '../../ltx/format/header.ts'
 import { EMPTY_CHECKSUM, parseChecksum, parsePosition, type Position } from '../../ltx/format/types.ts'
 import type { FilesBeneath } from '../../util/files-beneath.ts'
+import { isNarrower } from '../../util/owner.ts'
 import type { Announce } from './announcer.ts'
 import { LogPositions } from './log-positions.ts'
+import { headOf } from './ltx-head.ts'
 import { makeDatabaseFile, removeDatabase, removeObstacles } from './made-file.ts'
 import type { ToClient } from './messages.ts'
 
@@ -33,6 +35,8 @@ export class ClientDatabase {
    * its name is somebody else's, who may have it open: nothing is written into it.
    */
   #inode: number | undefined
+  /** Users whom its present owner and mode keep out may have opened the file before it had these. */
+  #isOpenToOthers = false
   /** The write locks are not let go any more. */
   #isHeld = false
   readonly #owned: (reason: string | undefined) => void
@@ -119,6 +123,17 @@ export class ClientDatabase {
 
   /** Throws as Applier.apply and Applier.replace. */
   *advance(bytes: LtxBytes, order: Advance): Steps<Position> {
+    try {
+      return yield* this.#advance(bytes, order)
+    } catch (error) {
+      if (!(error instanceof OpenToOthersError)) throw error
+      this.discard()
+      return yield* this.#advance(bytes, order)
+    }
+  }
+
+  /** Throws OpenToOthersError before it has changed anything. */
+  *#advance(bytes: LtxBytes, order: Advance): Steps<Position> {
     const { file, whole, position: text, preApplyChecksum, timestampMs } = order
     const { nodeId, commit, pageSize } = unmarshalHeader(headOf(file))
     const replaces = {
@@ -129,6 +144,8 @@ export class ClientDatabase {
     try {
       const from = applier.position
       const before = (position: Position) => {
+        // It can be of another file, of the same name: what keeps that one open must not show this one.
+        if (whole && this.#isOpenToOthers) throw new OpenToOthersError()
         this.#around = [position, from]
         const expectation = { position, commit, pageSize, timestampMs, nodeId, replaces }
         this.#announce({ op: 'reset', database: this.#name }, { op: 'expect', database: this.#name, expectation })
@@ -248,13 +265,18 @@ export class ClientDatabase {
   #create(reason: string | undefined): number {
     const { fd, notGiven = reason } = makeDatabaseFile(this.#files, this.#path, this.#owner)
     this.#inode = fs.fstatSync(fd).ino
+    this.#isOpenToOthers = false
     this.#given(notGiven)
     return fd
   }
 
   #give(): void {
     if (!this.#isDue) return
-    this.#given(giveDatabase(this.#files, this.#path, this.#owner))
+    const former = readFileOwner(this.#files, this.#path)
+    const notGiven = giveDatabase(this.#files, this.#path, this.#owner)
+    const now = readFileOwner(this.#files, this.#path)
+    if (former !== undefined && now !== undefined && isNarrower(now, former)) this.#isOpenToOthers = true
+    this.#given(notGiven)
   }
 
   #given(reason: string | undefined): void {
@@ -274,13 +296,5 @@ export class ClientDatabase {
   }
 }
 
-/** The header of an LTX file. */
-export function headOf(path: string): Uint8Array {
-  const head = new Uint8Array(HEADER_SIZE)
-  const fd = fs.openSync(path, 'r')
-  try {
-    return head.subarray(0, fs.readSync(fd, head, 0, HEADER_SIZE, 0))
-  } finally {
-    fs.closeSync(fd)
-  }
-}
+/** A snapshot needs a new file. */
+class OpenToOthersError extends Error {}
