@@ -271,12 +271,18 @@ export class DatabaseFile {
   }
 }
 
+/** Throws NotRegularError where no file has that name, as a directory or a pipe of another user. */
+export function statusBeside({ path, files }: DatabaseFile, suffix: SideSuffix): fs.Stats | undefined {
+  const status = files.status(path + suffix)
+  if (status?.isFile() === false) throw new NotRegularError(path + suffix, status)
+  return status
+}
+
 /**
  * SQLite opens a WAL that is not empty, whatever page 1 says; and one of any size where a connection keeps it open.
- * Throws NotRegularError where something else has its name, as a directory of another user: nobody can remove that.
+ * Throws NotRegularError.
  */
-export function hasWal({ path, files }: DatabaseFile, which: 'not empty' | 'of any size' = 'not empty'): boolean {
-  const status = files.status(`${path}-wal`)
-  if (status?.isFile() === false) throw new NotRegularError(`${path}-wal`, status)
+export function hasWal(file: DatabaseFile, which: 'not empty' | 'of any size' = 'not empty'): boolean {
+  const status = statusBeside(file, '-wal')
   return status !== undefined && (status.size > 0 || which === 'of any size')
 }

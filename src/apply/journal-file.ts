@@ -9,7 +9,7 @@ import { JOURNAL_COUNT_AT, marshalJournalSegment, nextJournalSegment } from '../
 import { PageSet } from '../sqlite/page-set.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { directoryAs, type User } from '../util/look-as.ts'
-import type { DatabaseFile } from './database-file.ts'
+import { type DatabaseFile, statusBeside } from './database-file.ts'
 import type { Steps } from './steps.ts'
 import type { Page } from './transaction.ts'
 
@@ -43,9 +43,9 @@ export function* writeInPlace(file: DatabaseFile, before: Size, after: Size, pag
   }
 }
 
-/** Whether a journal that is not empty lies beside the file. */
+/** Whether a journal that is not empty lies beside the file. Throws NotRegularError. */
 export function hasJournal(file: DatabaseFile): boolean {
-  return (file.files.status(`${file.path}-journal`)?.size ?? 0) > 0
+  return (statusBeside(file, '-journal')?.size ?? 0) > 0
 }
 
 /**

@@ -34,7 +34,7 @@ export class LiveDatabase {
   /** Broken, nothing is done until the next start recovers the database, as after a crash. */
   readonly writes = new Breakable()
 
-  /** Recovers the database as SQLite would. Throws ApplyBlockedError, NotDatabaseError. */
+  /** Recovers the database as SQLite would. Throws ApplyBlockedError, NotDatabaseError, NotRegularError. */
   constructor(file: DatabaseFile, options: LiveDatabaseOptions) {
     this.#file = file
     this.#options = options
