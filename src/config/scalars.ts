@@ -134,7 +134,7 @@ export const backupUrl = scalar('URL, file:// or s3://', (value) => {
   if (url.protocol === 's3:')
     return url.hostname === '' ? new Rejection(`${shownUrl(value)} names no bucket: ${example}`) : value
   if (url.protocol !== 'file:') return new Rejection(`scheme "${url.protocol}" is not known: ${example}`)
-  if (url.host !== '') return new Rejection(`"${url.host}" counts as a host name: write three slashes, ${example}`)
+  if (url.host !== '') return new Rejection(`${shownUrl(value)} names a host: write three slashes, ${example}`)
   if (url.search !== '' || url.hash !== '')
     return new Rejection(`${shownUrl(value)} has a query or a fragment: ${example}`)
   if (url.pathname === '/') return new Rejection(`${shownUrl(value)} names no directory: ${example}`)

@@ -39,6 +39,11 @@ export function holdsSecret(url: string): boolean {
   return lookAt(url).isSecret
 }
 
+/** The name of a query parameter as messages may show it. Without a value, it may be one itself. */
+export function redactName(name: string, value: string): string {
+  return PARAMETER_NAME.test(name) && value !== '' ? name : REDACTED
+}
+
 function lookAt(url: string): Look {
   if (!URL.canParse(url)) return lookAtText(url)
   const parsed = new URL(url)
@@ -93,11 +98,10 @@ function lookAtSearch({ search, searchParams }: URL): Look {
   const parameters = [...searchParams].map(([name, value]) => {
     const plain = decoded(value)
     const isShown = Object.hasOwn(HARMLESS, name) && plain !== undefined && HARMLESS[name]?.test(plain) === true
-    const isNamed = PARAMETER_NAME.test(name) && value !== ''
     const isSecret =
       SECRET_PARAMETER.test(name) || plain === undefined || /[@#]/.test(plain) || namesSecret(`?${name}=${plain}`)
     return {
-      name: isNamed ? name : REDACTED,
+      name: redactName(name, value),
       value: isShown ? value : REDACTED,
       isSecret: isSecret && !isShown,
       isShown,

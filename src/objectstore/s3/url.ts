@@ -1,5 +1,6 @@
 /** The address of a bucket: `s3://BUCKET/PREFIX?endpoint=…&region=…&forcePathStyle=true`. */
 
+import { redactName } from '../../util/redact.ts'
 import { StoreUrlError } from '../errors.ts'
 import { prefixProblem } from '../keys.ts'
 
@@ -23,7 +24,7 @@ const PARAMETERS = ['endpoint', 'region', 'forcePathStyle'] as const
 const BUCKET_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$/
 const REGION_NAME = /^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/
 
-/** `shown` is the URL without secrets. Throws StoreUrlError. */
+/** `shown` is the URL without secrets. No message repeats what that may leave out. Throws StoreUrlError. */
 export function parseS3Url(url: URL, shown: string, environment: NodeJS.ProcessEnv = process.env): S3Address {
   const invalid = (problem: string) => new StoreUrlError(shown, problem)
   if (url.username !== '' || url.password !== '') {
@@ -34,9 +35,7 @@ export function parseS3Url(url: URL, shown: string, environment: NodeJS.ProcessE
   if (url.hash !== '') throw invalid('it has a fragment; write "#" in a prefix as %23')
   const bucket = url.hostname
   if (!BUCKET_NAME.test(bucket)) {
-    throw invalid(
-      `"${bucket}" is not a bucket name (3 to 63 letters, digits, "-", "." or "_"); expected ${S3_URL_FORM}`,
-    )
+    throw invalid(`its host is not a bucket name (3 to 63 letters, digits, "-", "." or "_"); expected ${S3_URL_FORM}`)
   }
   const parameters = parseParameters(url, invalid)
   const prefix = parsePrefix(url, invalid)
@@ -44,7 +43,7 @@ export function parseS3Url(url: URL, shown: string, environment: NodeJS.ProcessE
   const checked = endpoint === undefined || endpoint === '' ? undefined : parseEndpoint(endpoint, invalid)
   const { region } = parameters
   if (region !== undefined && !REGION_NAME.test(region)) {
-    throw invalid(`"${region}" is not the name of a region, such as eu-central-1`)
+    throw invalid('its region is not the name of a region, such as eu-central-1')
   }
   return {
     url: shownUrl(bucket, prefix, checked, region),
@@ -69,7 +68,7 @@ function parseParameters(url: URL, invalid: Invalid): Parameters {
   const values = new Map<string, string>()
   for (const [name, value] of url.searchParams) {
     if (!PARAMETERS.some((known) => known === name)) {
-      throw invalid(`the parameter "${name}" is not known; expected ${PARAMETERS.join(', ')}`)
+      throw invalid(`the parameter "${redactName(name, value)}" is not known; expected ${PARAMETERS.join(', ')}`)
     }
     if (values.has(name)) throw invalid(`the parameter "${name}" is given twice`)
     if (value === '') throw invalid(`the parameter "${name}" is empty`)
@@ -77,7 +76,7 @@ function parseParameters(url: URL, invalid: Invalid): Parameters {
   }
   const [endpoint, region, pathStyle] = PARAMETERS.map((name) => values.get(name))
   if (pathStyle !== undefined && pathStyle !== 'true' && pathStyle !== 'false') {
-    throw invalid(`forcePathStyle is "${pathStyle}"; expected true or false`)
+    throw invalid('forcePathStyle has another value: expected true or false')
   }
   return {
     ...(endpoint === undefined ? {} : { endpoint }),

@@ -29,6 +29,16 @@ describe('a backup URL', () => {
 
   it('never shows its secrets', () => {
     for (const url of [
+      '/me:hunter2@bucket/x',
+      '/x?token=hunter2',
+      's3://bucket/x?hunter2',
+      's3://bucket/x?hunter2=',
+      's3://bucket/x?%26token%3Dhunter2=1',
+      's3://bucket/x?region=eu;token=hunter2',
+      's3://bucket/x?forcePathStyle=true%3Btoken%3Dhunter2',
+      's3://bucket/x?endpoint=http://h&endpoint=http://h/%3Ftoken=hunter2',
+      's3://token%3Dhunter2/x',
+      'file://token=hunter2/x',
       's3x://me:hunter2@bucket',
       's3://me:hunter2@bucket/x',
       's3://b12/x?endpoint=http://me:hunter2@h',

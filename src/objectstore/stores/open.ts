@@ -44,7 +44,7 @@ function parsePlace(url: string): Place {
   try {
     parsed = new URL(url)
   } catch {
-    throw new StoreUrlError(shown, `it is not a URL; expected ${expected()}${pathHint(url)}`)
+    throw new StoreUrlError(shown, `it is not a URL; expected ${expected()}${pathHint(url, shown)}`)
   }
   const parser = PARSERS[parsed.protocol]
   if (parser === undefined) {
@@ -57,7 +57,7 @@ function parseDirectory(url: URL, shown: string): Place {
   if (url.hostname !== '') {
     throw new StoreUrlError(
       shown,
-      `"${url.hostname}" stands where a host would; write a directory with three slashes: file:///DIR`,
+      'a name stands where a host would; write a directory with three slashes: file:///DIR',
     )
   }
   if (url.search !== '' || url.hash !== '') {
@@ -77,7 +77,7 @@ function expected(): string {
   return `file:///DIR, a directory with its absolute path, or ${S3_URL_FORM}`
 }
 
-/** A hint for a path given where a URL is expected. */
-function pathHint(url: string): string {
-  return url.startsWith('/') ? `: did you mean file://${encodeURI(url)}?` : ''
+/** A hint for a path given where a URL is expected, unless it may hold a secret. */
+function pathHint(url: string, shown: string): string {
+  return url.startsWith('/') && url === shown ? `: did you mean file://${encodeURI(url)}?` : ''
 }
