@@ -110,7 +110,7 @@ describe('an error names line and key', () => {
     ['data:\n  retention: 5 minutes\n', 'ltxd.yml:2: data.retention.age: "5 minutes" is not a duration'],
     ['data:\n  segment-size: 1KB\n', 'ltxd.yml:2: data.segment-size: "1KB" is out of bounds: expected 64KB to 1GB'],
     ['data:\n  dir: 12\n', 'ltxd.yml:2: data.dir: 12 is not text'],
-    ['backup:\n  url: file://backups\n', 'ltxd.yml:2: backup.url: "file://backups" names a host'],
+    ['backup:\n  url: file://backups\n', 'ltxd.yml:2: backup.url: "file://backups/" names a host'],
     ['backup:\n  url: s3:///x\n', 'ltxd.yml:2: backup.url: "s3:///x" names no bucket'],
     ['backup:\n  url: s3://me:hunter2@x/y\n', 'ltxd.yml:2: backup.url: contains credentials: put them into AWS_ACCESS'],
     ['backup:\n  url: /backups\n', 'ltxd.yml:2: backup.url: "/backups" is not a URL'],
