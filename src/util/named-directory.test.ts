@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { BY_UMASK } from './directories.ts'
 import { errorMessage } from './errors.ts'
 import { findDirectory, findEntry, makeNamedDirectory } from './named-directory.ts'
 
@@ -37,4 +38,15 @@ test.each(found)('%s names in its errors the path that was asked for, and leaves
     }
   }
   expect(fs.readdirSync('/proc/self/fd').length).toBe(before)
+})
+
+test('a directory that is made as other programs make theirs has the mode that the umask leaves', () => {
+  const umask = process.umask(0o027)
+  try {
+    const path = join(dir, 'x/y')
+    fs.closeSync(makeNamedDirectory(path, BY_UMASK))
+    for (const each of [join(dir, 'x'), path]) expect((fs.statSync(each).mode & 0o777).toString(8)).toBe('750')
+  } finally {
+    process.umask(umask)
+  }
 })

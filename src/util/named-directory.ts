@@ -8,14 +8,16 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { BY_UMASK } from './directories.ts'
 import { errorCode, LtxdError } from './errors.ts'
+import { groupIn, letIn } from './group.ts'
 import { native } from './path-bytes.ts'
-import { isWider } from './private-files.ts'
 import { isOurs, isTrusted } from './trusted-link.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
 /** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
 export const O_PATH = 0o10000000
 const MAX_SYMLINKS = 40
+/** A directory is made for this user first. */
+const OWNER = 0o700
 
 /** A symbolic link on the way belongs to another user, or lies where another user may have moved it to. */
 export class ForeignLinkError extends LtxdError {
@@ -99,8 +101,10 @@ export function findDirectory(named: string, options: FindOptions = {}): number 
 }
 
 /**
- * The same of a directory that is made if it is missing, with `mode`, and what is missing above it by the umask. `made`
- * is called with each directory in which one was made.
+ * The same of a directory that is made if it is missing, and what is missing above it by the umask. Unless it is
+ * BY_UMASK, it has `mode`, and no access control list; and a group of another user's choice has no part in it, however
+ * narrow the mode is: what applications make below would inherit that. `made` is called with each directory in which
+ * one was made.
  */
 export function makeNamedDirectory(named: string, mode: number, made?: (parent: number) => void): number {
   const found = findDirectory(named)
@@ -109,10 +113,11 @@ export function makeNamedDirectory(named: string, mode: number, made?: (parent: 
   const parent = findDirectory(above, { make: true, ...(made && { made }) })
   if (parent === undefined) throw new LtxdError('DIRECTORY_GONE', `${above} was removed meanwhile`)
   try {
-    const isMade = makeOnce(`/proc/self/fd/${parent}/${name}`, mode)
+    const isOwn = mode !== BY_UMASK
+    const isMade = makeOnce(`/proc/self/fd/${parent}/${name}`, isOwn ? mode & OWNER : mode)
     const directory = openEntry({ parent, name })
-    // Wider than for one user is what the configuration says, whatever the umask.
-    if (isMade && isWider(mode)) fs.chmodSync(`/proc/self/fd/${directory}`, mode)
+    // One of ltxd's own has the mode that the configuration says, whatever the umask, and whoever owns the one above.
+    if (isMade && isOwn && isEmpty(directory)) letIn(directory, mode, groupIn(`/proc/self/fd/${parent}`))
     if (isMade) made?.(parent)
     return directory
   } catch (error) {
@@ -125,6 +130,11 @@ export function makeNamedDirectory(named: string, mode: number, made?: (parent: 
 /** An O_PATH descriptor of the directory that an entry is. */
 export function openEntry({ parent, name }: Entry): number {
   return fs.openSync(native(`/proc/self/fd/${parent}/${name}`), O_PATH | O_DIRECTORY | O_NOFOLLOW)
+}
+
+/** Another one that its owner has put in the place of a new one meanwhile has something in it, or nothing to hide. */
+function isEmpty(directory: number): boolean {
+  return fs.readdirSync(`/proc/self/fd/${directory}`).length === 0
 }
 
 /** Where a descriptor's file is now. */

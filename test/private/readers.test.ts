@@ -8,6 +8,7 @@ import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { openDataDirectory } from '../../src/data/directory.ts'
 import { DirectoryStore } from '../../src/objectstore/directory/store.ts'
 import { filesBeneath } from '../../src/util/files-beneath.ts'
 import { modesOf } from '../../src/util/private-files.ts'
@@ -180,4 +181,47 @@ describe.runIf(IS_ROOT)('in a data directory', () => {
     make(listed)
     expect(readable(NOBODY, 'data/log/a.db/1.ltx', 'listed/log/a.db/1.ltx')).toEqual([])
   })
+
+  /** Made anew, below a directory that is there. */
+  const openNew = (path: string, mode?: number) =>
+    openDataDirectory(join(dir, path), mode === undefined ? {} : { modes: modesOf(mode) }).close()
+  /** `uid:gid:mode` of the directory, and of the one that the mount shows. */
+  const shown = (path: string) =>
+    [path, `${path}/files`].map((each) => {
+      const { uid, gid, mode } = fs.statSync(join(dir, each))
+      return `${uid}:${gid}:${(mode & 0o7777).toString(8)}`
+    })
+
+  test.each([
+    ['setgid bit', 0o2755],
+    ['list', 0o755],
+  ])(
+    'that is made below one of another user, with his %s, he reads nothing, and nothing has his group',
+    (what, mode) => {
+      const above = directory('share', [UID, UID], mode)
+      if (what === 'list') handDown(above)
+      openNew('share/wide', 0o750)
+      openNew('share/narrow')
+      openNew('share/above/deep', 0o750)
+      expect(readable(NOBODY, ...['wide', 'narrow', 'above/deep'].map((name) => `share/${name}/node.json`))).toEqual([])
+      expect(shown('share/wide')).toEqual(['0:0:750', '0:0:755'])
+      expect(shown('share/narrow')).toEqual(['0:0:700', '0:0:755'])
+      expect(shown('share/above/deep')).toEqual(['0:0:750', '0:0:755'])
+      for (const name of ['wide', 'wide/files', 'narrow', 'narrow/files']) expect(lists(`${above}/${name}`)).toBe('')
+    },
+  )
+
+  test('that is made with data.mode in a setgid directory of the operator’s, its group reads', () => {
+    directory('operators', [0, GROUP], 0o2750)
+    openNew('operators/data', 0o750)
+    expect(shown('operators/data')).toEqual([`0:${GROUP}:2750`, `0:${GROUP}:2755`])
+    expect(readable(IN_GROUP, 'operators/data/node.json')).toEqual(['operators/data/node.json'])
+    expect(readable(NOBODY, 'operators/data/node.json')).toEqual([])
+  })
 })
+
+/** The names of the access control lists that a directory has. */
+function lists(path: string): string {
+  const script = 'import os,sys; print(*[name for name in os.listxattr(sys.argv[1]) if "acl" in name])'
+  return execFileSync('python3', ['-c', script, path], { encoding: 'utf8' }).trim()
+}
