@@ -6,7 +6,7 @@ import { isInTrusted } from '../../util/group.ts'
 import { type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
 import { withRoot } from './beneath.ts'
 import { SIDECAR_SUFFIX } from './sidecar.ts'
-import { BACKUP_NAME, isHidden } from './walk.ts'
+import { BACKUP_NAME, isHidden, LOCK_NAME } from './walk.ts'
 
 export interface PrepareOptions {
   /** Default: those of the directory, if only its user and group can read it; or else only its user can. */
@@ -36,7 +36,7 @@ const OF_DIRECTORY = /^(.+\/)?(ltx\/[0-9]|markers|diverged)\/[^/]+$/
 
 /** Whether a file below the root has the name of an object of a backup, or of what the store keeps beside one. */
 function isOfBackup(name: string): boolean {
-  if (name === BACKUP_NAME) return true
+  if (name === BACKUP_NAME || name === LOCK_NAME) return true
   const isBeside = isHidden(basename(name)) && !name.endsWith(SIDECAR_SUFFIX)
   const object = name.endsWith(SIDECAR_SUFFIX) ? name.slice(0, -SIDECAR_SUFFIX.length) : name
   return isBeside ? OF_DIRECTORY.test(name) : OBJECT.test(object)
