@@ -168,6 +168,7 @@ export const PROJECTS = {
       'test/private/readers.test.ts',
       'test/private/swapped-mount-point.test.ts',
       'test/private/swapped-data-directory.test.ts',
+      'test/private/former-owner.test.ts',
       'test/private/debugger.test.ts',
       'test/library/node.test.ts',
       'test/interop/s3-backup.test.ts',

@@ -10,6 +10,7 @@ import { formatPosition, formatTXID } from '../ltx/format/types.ts'
 import { bytesOnDisk, copyFile } from '../util/copy-file.ts'
 import { assertDiskSpace } from '../util/disk-space.ts'
 import { makeDurableDirectory } from '../util/files.ts'
+import { withPinnedDirectory } from '../util/files-beneath.ts'
 import { create } from '../util/private-files.ts'
 import { readState, writeState } from '../util/state-file.ts'
 import type { DataDirectory } from './directory.ts'
@@ -87,7 +88,10 @@ async function setAside(
     report(data, dir, { ...about, setAside: new Date().toISOString(), ...more })
     return dir
   } catch (error) {
-    await fs.promises.rm(data.files.at(dir), { recursive: true, force: true })
+    const parent = { root: data.dir, base: data.at, path: path.dirname(dir) }
+    await withPinnedDirectory(parent, (at) =>
+      fs.promises.rm(`${at}/${path.basename(dir)}`, { recursive: true, force: true }),
+    )
     throw error
   }
 }

@@ -16,6 +16,7 @@ import { createLog, logDirectory } from '../log/store.ts'
 import { formatPosition, parsePosition, type Position } from '../ltx/format/types.ts'
 import { errorMessage } from '../util/errors.ts'
 import { type Files, makeDurableDirectory, parentOf } from '../util/files.ts'
+import type { FilesBeneath } from '../util/files-beneath.ts'
 import { readState, writeState } from '../util/state-file.ts'
 import { REPORT_FORMAT } from './report.ts'
 
@@ -65,8 +66,11 @@ export function installRestored(place: Place, database: string, restored: Restor
 }
 
 /** Finishes what a crash interrupted, and removes restores that were not complete. Called before any log is read. */
-export function finishRestored(place: Place, failed: (problem: string) => void): void {
-  const { at, files } = place
+export function finishRestored(
+  place: Place & { readonly files: FilesBeneath },
+  failed: (problem: string) => void,
+): void {
+  const { at, dir, files } = place
   let isFinished = true
   for (const database of notesBelow(`${at}/restored`)) {
     try {
@@ -79,7 +83,7 @@ export function finishRestored(place: Place, failed: (problem: string) => void):
       failed(`database ${database} was restored, and cannot be put in its place: ${errorMessage(error)}`)
     }
   }
-  if (isFinished) fs.rmSync(`${at}/hydrating`, { recursive: true, force: true })
+  if (isFinished) files.removeTree(`${dir}/hydrating`)
 }
 
 /** Each step may have happened before. Once the restored file has its name, all others have. */

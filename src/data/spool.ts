@@ -1,4 +1,3 @@
-import fs from 'node:fs'
 import pLimit from 'p-limit'
 import { assertDiskSpace } from '../util/disk-space.ts'
 import { LtxdError } from '../util/errors.ts'
@@ -102,7 +101,7 @@ export class Spool {
   }
 
   clear(): void {
-    fs.rmSync(this.#files.at(this.#dir), { recursive: true, force: true })
+    this.#files.removeTree(this.#dir)
   }
 }
 

@@ -1,6 +1,5 @@
 /** The node's backup: one store, with every database of the node that has a log. */
 
-import fs from 'node:fs'
 import type { BackupStatus, RestorableStatus } from '../api/status.ts'
 import type { Measured } from '../backup/ship/database-upkeep.ts'
 import { BackupService, type DatabaseBackupStatus } from '../backup/ship/service.ts'
@@ -76,7 +75,7 @@ export class NodeBackup {
       }),
     )
     this.#temporaryParent = data.files.at(`${data.dir}/temporary`)
-    fs.rmSync(this.#temporaryParent, { recursive: true, force: true })
+    data.files.removeTree(`${data.dir}/temporary`)
     data.files.makeDirectory(`${data.dir}/temporary`)
   }
 

@@ -19,6 +19,7 @@ import { isWider, type Modes, PRIVATE } from './private-files.ts'
 
 const { O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
 const DIRECTORY = O_DIRECTORY | O_NOFOLLOW
+const TREE = { recursive: true, force: true }
 
 /** A name is a symbolic link, or is reached through one. */
 export class LinkedNameError extends LtxdError {
@@ -55,6 +56,8 @@ export interface FilesBeneath extends Files {
    * descriptor of each directory that was made, before anything is made in it.
    */
   makeDirectory(path: string, mode?: number, made?: (fd: number, path: string) => void): void
+  /** Removes a file, or a directory with what is in it, if there is one. A link there is removed, and not followed. */
+  removeTree(path: string): void
   /** For fsync. */
   openDirectory(path: string): number
   /** Gives a regular file to `owner` through a descriptor. Returns why that was not possible: see giveTo. */
@@ -110,6 +113,7 @@ export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root):
     removeDirectory: (path) => within(path, (at) => files.removeDirectory(at)),
     unlink: (path) => within(path, (at) => files.unlink(at)),
     remove: (path) => unlessMissing(() => within(path, (at) => files.unlink(at))),
+    removeTree: (path) => unlessMissing(() => within(path, (at) => fs.rmSync(native(at), TREE))),
     rename: (from, to) => within(from, (fromAt) => within(to, (toAt) => files.rename(fromAt, toAt))),
     setOwner: (path, owner) =>
       within(path, (at) =>
