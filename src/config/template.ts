@@ -80,8 +80,8 @@ backup:
   # level0-retention: 5m
   verify:
     # How often, at least, the node that ships lists the backup and measures whether the newest state can be restored
-    # from what is there: nothing of it is missing, emptied, cut or replaced. What is found is healed at once. Any
-    # listing that is made anyway counts. In a bucket this is one listing of all databases.
+    # from what is there: nothing of it is missing, emptied, cut or replaced. What is found is healed at once. In a
+    # bucket this is one listing of all databases, and one that is made anyway counts.
     # interval: 24h
   # Who compacts, makes snapshots and applies retention: the daemon, or workers ("ltxd worker", "ltxd scheduler").
   # compaction: daemon
