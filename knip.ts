@@ -20,7 +20,7 @@ export default {
     'light-my-request', // chosen for fastify: later ones bring a package that needs Node.js 22
     'osls', // test/interop packages the functions with it
   ],
-  ignoreBinaries: ['fallocate', 'mkfifo', 'mount', 'openssl', 'sqlite3', 'taskset', 'umount', 'unshare'], // of the system
+  ignoreBinaries: ['fallocate', 'mkfifo', 'mount', 'openssl', 'setpriv', 'sqlite3', 'taskset', 'umount', 'unshare'], // of the system
   // A type may be named by what its file exports, although nobody imports it by that name.
   ignoreExportsUsedInFile: { interface: true, type: true },
 } satisfies KnipConfig

@@ -70,7 +70,7 @@ export interface FilesBeneath extends Files {
  */
 export function filesBeneath(root: string, modes: Modes = PRIVATE, base = root): FilesBeneath {
   const files = filesWith(modes)
-  const within = <T>(path: string, use: (path: string) => T) => resolve(root, path, use, base)
+  const within = <T>(path: string, use: (path: string) => T) => resolveBeneath(root, path, use, base)
 
   const status = (path: string) =>
     unlessMissing(() =>
@@ -145,7 +145,7 @@ export async function withPinnedDirectory<T>(
   { root, base = root, path }: { root: string; base?: string; path: string },
   use: (pinned: string) => Promise<T>,
 ): Promise<T> {
-  const fd = resolve(root, path, (at) => openDirectory(at, path, root, O_PATH), base)
+  const fd = resolveBeneath(root, path, (at) => openDirectory(at, path, root, O_PATH), base)
   const pinned = `/proc/self/fd/${fd}`
   try {
     return await use(pinned)
@@ -157,8 +157,11 @@ export async function withPinnedDirectory<T>(
   }
 }
 
-/** Calls `use` with a path whose directory is a descriptor, so that only its last component can still be a link. */
-function resolve<T>(root: string, path: string, use: (path: string) => T, base = root): T {
+/**
+ * Calls `use` with a path whose directory is a descriptor, so that only its last component can still be a link. `base`:
+ * another path of `root`. Throws LinkedNameError.
+ */
+export function resolveBeneath<T>(root: string, path: string, use: (path: string) => T, base = root): T {
   let at = base
   /** The name of the directory `at`. */
   let named = root
@@ -227,7 +230,7 @@ function makeDirectories(
   use?: (fd: number, path: string) => void,
 ): void {
   for (const each of ancestry(root, path)) {
-    resolve(
+    resolveBeneath(
       root,
       each,
       (at) => {

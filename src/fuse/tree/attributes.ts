@@ -1,6 +1,7 @@
 /** Reads and changes attributes of backing files, by descriptor if there is one, and never through a symlink. */
 
 import fs from 'node:fs'
+import { O_PATH } from '../../util/named-directory.ts'
 import type { NativePath } from '../../util/path-bytes.ts'
 import type { Volume } from '../content.ts'
 import type { AttributeChange, Attributes } from '../filesystem.ts'
@@ -32,7 +33,7 @@ export class NodeAttributes {
   }
 
   read(node: Node): Attributes {
-    const attributes = readAttributes(this.#reach(node))
+    const attributes = this.#reach(node, readAttributes)
     const sizeBytes = node.open?.content.sizeBytes?.()
     if (sizeBytes !== undefined) attributes.size = sizeBytes
     node.seen(attributes)
@@ -41,10 +42,11 @@ export class NodeAttributes {
 
   /** The owner comes before the mode, because it clears mode bits; the times come last. */
   change(node: Node, change: AttributeChange): void {
-    const reach = this.#reach(node)
-    if (change.uid !== undefined || change.gid !== undefined) changeOwner(reach, change.uid, change.gid)
-    if (change.mode !== undefined) changeMode(reach, change.mode)
-    if (change.atime !== undefined || change.mtime !== undefined) changeTimes(reach, change)
+    this.#reach(node, (reach) => {
+      if (change.uid !== undefined || change.gid !== undefined) changeOwner(reach, change.uid, change.gid)
+      if (change.mode !== undefined) changeMode(reach, change.mode)
+      if (change.atime !== undefined || change.mtime !== undefined) changeTimes(reach, change)
+    })
     const isOwners = change.uid !== undefined || change.gid !== undefined || change.mode !== undefined
     if (isOwners && node.isRegular && node.parent !== undefined) this.#volume.ownerChanged?.(this.#nodes.path(node))
   }
@@ -53,14 +55,14 @@ export class NodeAttributes {
   killPrivileges(node: Node): boolean {
     const mode = withoutPrivileges(node.mode)
     if (mode === node.mode) return false
-    changeMode(this.#reach(node), mode)
+    this.#reach(node, (reach) => changeMode(reach, mode))
     node.mode = mode
     return true
   }
 
-  #reach(node: Node): Reach {
-    if (node.open !== undefined) return { fd: node.open.fd, path: '' }
-    return { fd: undefined, path: this.#backing.absolute(this.#nodes.path(node)) }
+  #reach<T>(node: Node, use: (reach: Reach) => T): T {
+    if (node.open !== undefined) return use({ fd: node.open.fd, path: '' })
+    return this.#backing.within(this.#nodes.path(node), (path) => use({ fd: undefined, path }))
   }
 }
 
@@ -77,8 +79,14 @@ function withoutPrivileges(mode: number): number {
 
 export function changeMode(reach: Reach, mode: number): void {
   const bits = mode & PERMISSION_BITS
-  if (reach.fd !== undefined) fs.fchmodSync(reach.fd, bits)
-  else if (!fs.lstatSync(reach.path).isSymbolicLink()) fs.chmodSync(reach.path, bits) // chmod would follow it
+  if (reach.fd !== undefined) return fs.fchmodSync(reach.fd, bits)
+  const fd = fs.openSync(reach.path, O_PATH | fs.constants.O_NOFOLLOW)
+  try {
+    // chmod would follow a link.
+    if (!fs.fstatSync(fd).isSymbolicLink()) fs.chmodSync(`/proc/self/fd/${fd}`, bits)
+  } finally {
+    fs.closeSync(fd)
+  }
 }
 
 /** undefined leaves owner or group unchanged. The backing file system clears set-id bits itself. */

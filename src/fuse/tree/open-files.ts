@@ -5,6 +5,7 @@ import fs from 'node:fs'
 import type { NativePath } from '../../util/path-bytes.ts'
 import type { Caller, Volume } from '../content.ts'
 import { errnoNumber, errnoOf, rejection } from '../errno.ts'
+import type { BackingDirectory } from './backing-directory.ts'
 import type { Node, OpenFile } from './nodes.ts'
 
 const { O_ACCMODE, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = { ...fs.constants, O_ACCMODE: 3 }
@@ -15,11 +16,13 @@ interface Handle {
 }
 
 export class OpenFiles {
+  readonly #backing: BackingDirectory
   readonly #volume: Volume
   readonly #handles = new Map<number, Handle>()
   #lastHandle = 0
 
-  constructor(volume: Volume) {
+  constructor(backing: BackingDirectory, volume: Volume) {
+    this.#backing = backing
     this.#volume = volume
   }
 
@@ -31,11 +34,11 @@ export class OpenFiles {
   }
 
   /**
-   * Opens one more handle on `node`. The first one opens the backing file at `backingPath`, or takes over `fd` when the
-   * caller has just made it. `path` is the file's path in the volume.
+   * Opens one more handle on `node`. The first one opens the backing file, or takes over `fd` when the caller has just
+   * made it. `path` is the file's path in the volume.
    */
-  open(node: Node, path: string, backingPath: NativePath, flags: number, caller: Caller, fd?: number): number {
-    const file = node.open ?? this.#openBacking(path, backingPath, flags, fd)
+  open(node: Node, path: string, flags: number, caller: Caller, fd?: number): number {
+    const file = node.open ?? this.#openBacking(path, flags, fd)
     try {
       if (isWriter(flags) && file.readOnly) throw rejection('EACCES')
       file.content.opened(flags, caller)
@@ -82,8 +85,9 @@ export class OpenFiles {
     if (failures.length > 0) throw failures[0]
   }
 
-  #openBacking(path: string, backingPath: NativePath, flags: number, made: number | undefined): OpenFile {
-    const { fd, readOnly } = made === undefined ? openForBoth(backingPath, flags) : { fd: made, readOnly: false }
+  #openBacking(path: string, flags: number, made: number | undefined): OpenFile {
+    const opened = () => this.#backing.within(path, (at) => openForBoth(at, flags))
+    const { fd, readOnly } = made === undefined ? opened() : { fd: made, readOnly: false }
     try {
       return { fd, readOnly, content: this.#volume.content(path, fd), handles: 0, writers: 0 }
     } catch (error) {

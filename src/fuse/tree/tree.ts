@@ -39,7 +39,7 @@ export class Tree implements T.FileSystem {
     this.#nodes = new NodeTable(fs.statSync(root))
     this.#attributes = new NodeAttributes(this.#nodes, this.#backing, volume)
     this.#reader = new DirectoryReader(this.#nodes, this.#backing)
-    this.#files = new OpenFiles(volume)
+    this.#files = new OpenFiles(this.#backing, volume)
     this.#special = new SpecialNodes(special)
     volume.attach?.((path) => this.#remove(path))
   }
@@ -87,7 +87,7 @@ export class Tree implements T.FileSystem {
   }
 
   readLink(id: T.NodeId): Uint8Array {
-    return fs.readlinkSync(this.#backing.absolute(this.#nodes.path(this.#nodes.get(id))), 'buffer')
+    return this.#backing.readLink(this.#nodes.path(this.#nodes.get(id)))
   }
 
   makeSymlink(parentId: T.NodeId, name: string, target: string, caller: Caller): T.Entry {
@@ -111,7 +111,7 @@ export class Tree implements T.FileSystem {
     const parent = this.#nodes.directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     const perform = () => {
-      fs.unlinkSync(this.#backing.absolute(path))
+      this.#backing.unlink(path)
       this.#nodes.removed(parent, name)
     }
     const isGone = this.#backing.attributes(path) === undefined && this.#nodes.wasRemovedBehind(parent, name)
@@ -122,7 +122,7 @@ export class Tree implements T.FileSystem {
 
   removeDirectory(parentId: T.NodeId, name: string): void {
     const parent = this.#nodes.directory(parentId)
-    fs.rmdirSync(this.#backing.absolute(this.#nodes.childPath(parent, name)))
+    this.#backing.removeDirectory(this.#nodes.childPath(parent, name))
     this.#nodes.removed(parent, name)
   }
 
@@ -142,7 +142,7 @@ export class Tree implements T.FileSystem {
     this.#backing.assertReplaceable(to, attributes.isDirectory())
     const node = parent.children.get(name)
     const perform = () => {
-      fs.renameSync(this.#backing.absolute(from), this.#backing.absolute(to))
+      this.#backing.rename(from, to)
       parent.namesChanged = newParent.namesChanged = true
       if (node === undefined) this.#nodes.detachChild(newParent, newName)
       else this.#nodes.move(node, newParent, newName)
@@ -167,15 +167,14 @@ export class Tree implements T.FileSystem {
     const existing = this.#backing.attributes(path)
     if (existing !== undefined) return this.#openExisting(parent, name, existing, flags, caller)
     this.#special.assertFree(path)
-    const backing = this.#backing.absolute(path)
-    const fd = makeFile(backing, mode, ownership(parent, caller))
+    const fd = this.#backing.within(path, (at) => makeFile(at, mode, ownership(parent, caller)))
     parent.namesChanged = true
     const node = this.#nodes.remember(parent, name, fs.fstatSync(fd))
     try {
-      const handle = this.#files.open(node, path, backing, flags, caller, fd)
+      const handle = this.#files.open(node, path, flags, caller, fd)
       return { entry: this.#known(node), opened: { handle, cached: true, modeChanged: false } }
     } catch (error) {
-      fs.unlinkSync(backing)
+      this.#backing.unlink(path)
       this.#nodes.detach(node)
       throw error
     }
@@ -254,7 +253,7 @@ export class Tree implements T.FileSystem {
 
   /** The volume removes a name that the kernel may have cached. */
   #remove(path: string): void {
-    fs.unlinkSync(this.#backing.absolute(path))
+    this.#backing.unlink(path)
     const parent = this.#nodes.removeBehind(path)
     if (parent !== undefined) this.#removed(parent, path.slice(path.lastIndexOf('/') + 1))
   }
@@ -263,16 +262,15 @@ export class Tree implements T.FileSystem {
     const parent = this.#nodes.directory(parentId)
     const path = this.#nodes.childPath(parent, name)
     this.#special.assertFree(path)
-    const backing = this.#backing.absolute(path)
-    make(backing, parent)
+    this.#backing.within(path, (at) => make(at, parent))
     parent.namesChanged = true
-    return this.#entry(parent, name, fs.lstatSync(backing))
+    return this.#entry(parent, name, this.#existing(path))
   }
 
   #open(node: Node, flags: number, caller: Caller): number {
     // An open file may have lost its path, and needs none.
     const path = node.open === undefined ? this.#nodes.path(node) : ''
-    return this.#files.open(node, path, this.#backing.absolute(path), flags, caller)
+    return this.#files.open(node, path, flags, caller)
   }
 
   /** Serves CREATE for a name that the kernel believed free: the daemon itself has created the file since. */
