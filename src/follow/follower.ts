@@ -155,7 +155,7 @@ export class Follower {
   #openApplier(place: Place, positions: PositionFile): Applier {
     const applier = Applier.open(place.path, { positions, durable: true, files: place.files })
     try {
-      assertOurs(place, applier, positions, this.#options.source.database)
+      assertOurs(place, applier, positions, this.#options.source)
       return applier
     } catch (error) {
       applier.close()
@@ -247,7 +247,7 @@ export class Follower {
     const former = this.#former
     this.#former = undefined
     place.moveIn(stats, (fd) => {
-      positions.reset(position, binding(place, this.#options.source.database, stats))
+      positions.reset(position, binding(place, this.#options.source, stats))
       if (former !== undefined) takeOver(place, fd, former)
     })
   }

@@ -9,7 +9,7 @@ import { basename, dirname } from 'node:path'
 import { SIDE_SUFFIXES } from '../apply/database-file.ts'
 import { BY_UMASK } from '../util/directories.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
-import { makeNamedDirectory } from '../util/named-directory.ts'
+import { makeNamedDirectory, pathOf } from '../util/named-directory.ts'
 import { isClosed, PRIVATE } from '../util/private-files.ts'
 import { ReplacedFileError } from './errors.ts'
 
@@ -38,6 +38,11 @@ export class Place {
   /** A path of the held directory, for what takes a path. */
   get directory(): string {
     return `/proc/self/fd/${this.#directory}`
+  }
+
+  /** Where the held directory is now, without links. */
+  get resolved(): string {
+    return pathOf(this.#directory)
   }
 
   /** Where a restore is written, without touching the file. */

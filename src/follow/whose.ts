@@ -8,6 +8,7 @@ import { basename } from 'node:path'
 import type { Applier } from '../apply/applier.ts'
 import { bindingOf, type PositionFile } from '../apply/positions.ts'
 import { giveTo, ownerOf } from '../util/owner.ts'
+import type { BackupSource } from './backup-source.ts'
 import { ForeignFileError } from './errors.ts'
 import type { Place } from './place.ts'
 
@@ -17,9 +18,12 @@ export interface Former {
   readonly isKnown: boolean
 }
 
-/** What the record of positions says of the restored file that it is for. */
-export function binding(place: Place, database: string, { ino }: fs.Stats): string {
-  return bindingOf([database, basename(place.path), String(ino)])
+/**
+ * What the record of positions says of the restored file that it is for. Databases of two backups can have one name, and
+ * another user can move a file with its record.
+ */
+export function binding(place: Place, { store, database }: BackupSource, { ino }: fs.Stats): string {
+  return bindingOf([store.url, database, place.resolved, basename(place.path), String(ino)])
 }
 
 /** Throws ForeignFileError where the open file need not be one that this user, or a follower of this user, made. */
@@ -27,7 +31,7 @@ export function assertOurs(
   place: Place,
   { path, position, stats }: Applier,
   positions: PositionFile,
-  of: string,
+  of: BackupSource,
 ): void {
   if (stats.nlink > 1) throw new ForeignFileError(path, 'is a hard link to a file that has another name, too')
   // A restore appears when it is complete: no follower leaves an empty file.

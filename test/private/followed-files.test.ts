@@ -48,10 +48,10 @@ class Shipped {
     typeof uploadTransactions
   >[3]
 
-  constructor(name: string) {
+  constructor(name: string, backup: string) {
     this.#name = name
-    this.store = new DirectoryStore(join(dir, 'backup'))
-    this.#source = new Source(join(dir, `source-${name}`))
+    this.store = new DirectoryStore(join(dir, backup))
+    this.#source = new Source(join(dir, `source-${name}-${backup}`))
     open.push(this.#source)
   }
 
@@ -83,8 +83,8 @@ class Shipped {
   }
 }
 
-async function shipped(name: string): Promise<Shipped> {
-  const database = new Shipped(name)
+async function shipped(name: string, backup = 'backup'): Promise<Shipped> {
+  const database = new Shipped(name, backup)
   await database.commit('PRAGMA journal_mode = wal; CREATE TABLE t (v)')
   return database
 }
@@ -165,6 +165,24 @@ test.runIf(IS_ROOT).each(attacks)('%s in the place of the followed file opens no
   await sec.follow(join(home, 'sec.db'))
   const { uid, mode } = fs.statSync(join(home, 'sec.db'))
   expect({ uid, mode: (mode & 0o777).toString(8) }).toEqual({ uid: 0, mode: '600' })
+  expect(leaks()).toBe('')
+})
+
+asRoot.each([
+  ['another directory', 'mkdir old; mv d2/app.db* old/; mv d1/app.db* d2/'],
+  ['its directory', 'mv d2 old; mv d1 d2'],
+])('root’s public file of another backup, moved with its record and with %s, opens nothing', async (_, script) => {
+  const pub = await shipped('app.db', 'public')
+  const sec = await shipped('app.db', 'secret')
+  asNobody('mkdir d1 d2')
+  const [first, second] = ['d1', 'd2'].map((name) => join(home, name, 'app.db')) as [string, string]
+  await pub.follow(first)
+  await sec.follow(second)
+  fs.chmodSync(first, 0o644)
+  asNobody(script)
+  await sec.commit(`INSERT INTO t VALUES ('${SECRET}')`)
+  expect(await sec.follow(second)).toEqual(['resyncing', 'restored', 'kept'])
+  expect(fs.statSync(second).mode & 0o777).toBe(0o600)
   expect(leaks()).toBe('')
 })
 
