@@ -7,6 +7,7 @@ import { hasWalMagic, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import { errorMessage } from '../util/errors.ts'
 import { type Files, nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { filesBeneath, NotRegularError, resolveLinks } from '../util/files-beneath.ts'
+import { isClosed } from '../util/private-files.ts'
 import { ApplyBlockedError, HardLinkError } from './errors.ts'
 import { isForeign, letsInMore } from './foreign-file.ts'
 import { openOrMake, removeRegular } from './make-file.ts'
@@ -118,8 +119,8 @@ export class DatabaseFile {
   }
 
   /**
-   * Removes a file that lets in more users than the database, but for a WAL with frames. Throws ApplyBlockedError for a
-   * WAL while another process has the database open.
+   * Removes a file that lets in more users than the database, but for a WAL with frames, where another user can have
+   * moved it there. Throws ApplyBlockedError for a WAL while another process has the database open.
    */
   #removeLoose(suffix: SideSuffix): void {
     const path = this.path + suffix
@@ -136,9 +137,15 @@ export class DatabaseFile {
   }
 
   #isLoose(suffix: SideSuffix, found: fs.Stats): boolean {
-    if (!found.isFile() || found.nlink > 1 || !letsInMore(found, this.stats())) return false
+    if (!found.isFile() || found.nlink > 1 || !letsInMore(found, this.stats()) || this.#isAlone()) return false
     const hasMagic = (fd: number) => hasWalMagic(readerOf(nodeFiles, fd)(0, WAL_HEADER_SIZE))
     return suffix !== '-wal' || !withFile(this.files, this.path + suffix, fs.constants.O_RDONLY, hasMagic)
+  }
+
+  /** Whether nobody else could move a file to the name of one beside the database. */
+  #isAlone(): boolean {
+    const directory = this.files.status(dirname(this.path))
+    return directory !== undefined && isClosed(directory)
   }
 
   /** Whether no other process has the database open in WAL mode, or reads it. */

@@ -93,6 +93,7 @@ test.runIf(IS_ROOT)('what another user made is neither rolled back into the data
 test.runIf(IS_ROOT).each(SIDE_SUFFIXES)('a file of root that lets everybody in gets nothing as %s', (suffix) => {
   using temporary = temporaryDirectory()
   const path = join(temporary.dir, 'x.db')
+  fs.chmodSync(temporary.dir, 0o777)
   // Another user has it open, and renames it.
   for (const [mode, gid] of [
     [0o644, 0],
@@ -112,6 +113,30 @@ test.runIf(IS_ROOT).each(SIDE_SUFFIXES)('a file of root that lets everybody in g
     file.close()
   }
 })
+
+test.runIf(IS_ROOT).each([0o700, 0o777])(
+  'a reader’s empty WAL of his own group is written into where nobody else can have moved it to: a directory of mode %o',
+  (directory) => {
+    using temporary = temporaryDirectory()
+    const path = join(temporary.dir, 'x.db')
+    const reader = new Database(path)
+    reader.exec('PRAGMA journal_mode = wal; CREATE TABLE t (x)')
+    reader.pragma('wal_checkpoint(TRUNCATE)')
+    // Users other than root make it so, because only root can give it to the database's group.
+    fs.chmodSync(`${path}-wal`, 0o660)
+    fs.chownSync(path, 0, NOBODY)
+    fs.chmodSync(path, 0o660)
+    fs.chmodSync(temporary.dir, directory)
+    const { ino } = fs.statSync(`${path}-wal`)
+    const file = DatabaseFile.open(path)
+    const use = () => fs.closeSync(file.openBeside('-wal', O_RDWR | O_CREAT))
+    if (directory === 0o777) expect(use).toThrow(/x\.db-wal lets in users who may not open the database/)
+    else use()
+    expect(fs.statSync(`${path}-wal`)).toMatchObject({ ino, gid: directory === 0o777 ? 0 : NOBODY })
+    file.close()
+    reader.close()
+  },
+)
 
 test.runIf(IS_ROOT)('what is beside a database that is made is not of it', () => {
   using temporary = temporaryDirectory()

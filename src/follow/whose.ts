@@ -19,8 +19,8 @@ export interface Former {
 }
 
 /**
- * What the record of positions says of the restored file that it is for. Databases of two backups can have one name, and
- * another user can move a file with its record.
+ * What the record of positions says of the restored file that it is for. Databases of two backups can have one name,
+ * and another user can move a file with its record.
  */
 export function binding(place: Place, { store, database }: BackupSource, { ino }: fs.Stats): string {
   return bindingOf([store.url, database, place.resolved, basename(place.path), String(ino)])
