@@ -16,7 +16,8 @@ class ForeignDataError extends LtxdError {
     super(
       'DATA_FOREIGN',
       `${path} belongs to the user with id ${uid}, who could replace what is in it while ltxd runs as root: choose ` +
-        `another directory with --data, give this one to root with "chown root ${path}", or run ltxd as that user`,
+        `another directory with --data, give this one to root with "chown root ${path}", or run ltxd as that user ` +
+        '(the only way on a file system that shows one owner for every file, such as vfat and CIFS with uid=)',
     )
   }
 }

@@ -25,6 +25,18 @@ export class ReplacedFileError extends LtxdError {
   }
 }
 
+/** The file system shows another owner for what this user makes: whose a file is cannot be told. */
+export class ForeignFileSystemError extends LtxdError {
+  constructor(directory: string, uid: number) {
+    const self = process.geteuid?.() ?? 0
+    super(
+      'FOLLOW_FOREIGN_FILE_SYSTEM',
+      `${directory}: what user ${self} makes there belongs to user ${uid} (a vfat or CIFS mount with uid=, or NFS ` +
+        `that maps users). Nothing was changed: run ltxd as user ${uid}, or follow into another directory`,
+    )
+  }
+}
+
 /** The objects to read disappeared repeatedly while they were being read. */
 export class SourceChangingError extends LtxdError {
   constructor(url: string, key: string) {

@@ -130,6 +130,7 @@ export class Follower {
     const { files, path } = place
     if (this.#positions !== undefined) return this.#positions
     if (place.status() !== undefined && !files.exists(positionsPath(path))) throw new UnknownFileError(path)
+    place.assertOwnsFiles()
     const positions = PositionFile.open(path, files)
     if (positions.isOwn || place.isClosed) return (this.#positions = positions)
     // Of the directory's owner, who followed before, or invents positions.

@@ -11,7 +11,8 @@ import { BY_UMASK } from '../util/directories.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { makeNamedDirectory, pathOf } from '../util/named-directory.ts'
 import { isClosed, PRIVATE } from '../util/private-files.ts'
-import { ReplacedFileError } from './errors.ts'
+import { openUnnamed } from '../util/unnamed-file.ts'
+import { ForeignFileSystemError, ReplacedFileError } from './errors.ts'
 
 export class Place {
   /** The followed file, as messages name it. */
@@ -63,6 +64,18 @@ export class Place {
   /** Throws LinkedNameError. */
   status(): fs.Stats | undefined {
     return this.files.status(this.path)
+  }
+
+  /**
+   * Throws ForeignFileSystemError where the directory is not this user's alone, and a file that he makes there is not
+   * his: none that is restored there could be told from one of another user's.
+   */
+  assertOwnsFiles(): void {
+    if (this.isClosed) return
+    const fd = openUnnamed(this.directory)
+    const { uid } = fs.fstatSync(fd)
+    fs.closeSync(fd)
+    if (uid !== process.geteuid?.()) throw new ForeignFileSystemError(dirname(this.path), uid)
   }
 
   removeIncoming(): void {

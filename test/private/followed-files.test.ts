@@ -220,3 +220,25 @@ asRoot('a file of root’s that is moved to the name of the restore is neither o
   follower.close()
   expect(leaks()).toBe('')
 })
+
+asRoot('on a file system that shows another owner, nothing is restored, moved away, or left behind', async () => {
+  const database = await shipped('a.db')
+  const path = join(home, 'copy.db')
+  const { fstatSync } = fs
+  const asShown = <T>(stats: T) => Object.assign(stats as object, { uid: UID, gid: UID }) as T
+  const shown = async (run: () => Promise<unknown>) => {
+    fs.fstatSync = ((...args: Parameters<typeof fstatSync>) => asShown(fstatSync(...args))) as typeof fstatSync
+    try {
+      return await run()
+    } finally {
+      fs.fstatSync = fstatSync
+    }
+  }
+  const message = /home: what user 0 makes there belongs to user 65534.* run ltxd as user 65534/
+  for (let run = 0; run < 2; run++) await shown(() => expect(database.follow(path)).rejects.toThrow(message))
+  expect(fs.readdirSync(home)).toEqual([])
+  await database.follow(path)
+  const before = picture(home)
+  await shown(() => expect(database.follow(path)).rejects.toThrow(message))
+  expect(picture(home)).toEqual(before)
+})
