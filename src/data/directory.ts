@@ -110,7 +110,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     descriptors.push(held)
     const at = heldAt(held)
     const files = filesBeneath(dir, modes, at)
-    assertOwn(files, at, root)
+    assertOwn(files, at)
     // It is the root of the mount, whose mode is the applications' business once it is there.
     files.makeDirectory(root, WRITABLE_BY_OWNER)
     files.makeDirectory(`${dir}/log`)

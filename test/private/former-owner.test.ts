@@ -66,3 +66,63 @@ test('what arrives is not removed through a link', () => {
     held.close()
   }
 })
+
+describe.runIf(IS_ROOT)('below the data directory', () => {
+  const give = (name: string) => fs.lchownSync(join(data, name), NOBODY_ID, NOBODY_ID)
+  const make = (name: string, content?: string) => {
+    const path = join(data, name)
+    if (content === undefined) fs.mkdirSync(path, { recursive: true })
+    else fs.writeFileSync(path, content)
+    give(name)
+  }
+  const message = () => {
+    try {
+      open()
+    } catch (error) {
+      return (error as Error).message
+    }
+    return 'opened'
+  }
+
+  test.each([
+    ['the log of a database', 'log/a.db.ltx'],
+    ['a directory of logs', 'log/app'],
+    ['a directory for what arrives', 'temporary/spool'],
+    ['a directory of what was set aside', 'diverged/a.db'],
+  ])('%s that another user owns is not used', (_, name) => {
+    make(name)
+    const [top] = name.split('/')
+    expect(message()).toContain(`${data}/${name} belongs to the user with id ${NOBODY_ID}`)
+    expect(message()).toContain(`"chown -R --no-dereference root ${data}/${top}"`)
+  })
+
+  test.each(['log/a.db.ltx/0000000000000001.ltxlog', 'log/a.db.ltx/base.json', 'node.json', 'restored/a.db.json'])(
+    'the file %s that another user owns is not used',
+    (name) => {
+      fs.mkdirSync(join(data, name, '..'), { recursive: true })
+      make(name, '{}')
+      expect(message()).toContain(`${data}/${name} belongs to the user with id ${NOBODY_ID}`)
+    },
+  )
+
+  test('a link in a log, whoever made it, is named', () => {
+    fs.mkdirSync(join(data, 'log/a.db.ltx'))
+    fs.symlinkSync(join(victim, 'spool/file'), join(data, 'log/a.db.ltx/0000000000000001.ltxlog'))
+    expect(message()).toContain(`${data}/log/a.db.ltx/0000000000000001.ltxlog is a symbolic link`)
+  })
+
+  test('of many that another user owns, ten are named, with one command for all', () => {
+    for (let i = 0; i < 30; i++) make(`log/${i}.db.ltx`)
+    make('temporary/spool')
+    expect(message().match(/\.db\.ltx/g)).toHaveLength(10)
+    expect(message()).toContain(`root ${data}/log"`)
+  })
+
+  test('files of applications that were set aside, and what they have in files/, keep no node from starting', () => {
+    for (const name of ['files/app', 'strays/app']) make(name)
+    fs.chownSync(join(data, 'strays'), 0, 0)
+    fs.mkdirSync(join(data, 'diverged/a.db/1'), { recursive: true })
+    for (const name of ['files/a.db', 'strays/x-a.db-journal', 'diverged/a.db/1/database']) make(name, 'of theirs')
+    expect(message()).toBe('opened')
+  })
+})
