@@ -6,6 +6,7 @@ import type { Checksum, Position } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
 import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
+import { isOpenElsewhere } from '../util/private-files.ts'
 import { Breakage } from './breakage.ts'
 import { LogUnsyncedError } from './errors.ts'
 import type { PendingSync, SyncStarter } from './pending-sync.ts'
@@ -63,11 +64,19 @@ export class LogWriter {
     this.#at = position
     this.#breakage = new Breakage(dir, options.failed, options.monotonicMs)
     const last = listSegments(files, dir).at(-1)
-    if (last !== undefined) this.#current = { path: last.path, fd: -1, end }
+    if (last !== undefined && !this.#isClosed(last.path, end)) this.#current = { path: last.path, fd: -1, end }
   }
 
   get position(): Position {
     return this.#at
+  }
+
+  /** Whether the next transaction begins a segment of its own. One that holds none makes room for that. */
+  #isClosed(path: string, end: number): boolean {
+    const found = this.#files.status(path)
+    if (found === undefined || !isOpenElsewhere(found)) return false
+    if (end === 0) this.#files.unlink(path)
+    return true
   }
 
   /**

@@ -8,7 +8,7 @@ import { chmod, chown, stat } from 'node:fs/promises'
 import { dropLists, dropListsMeanwhile } from './acl.ts'
 
 const S_ISGID = 0o2000
-const OWNER = 0o700
+const OTHERS = 0o077
 const GROUP = 0o070
 const SPECIAL = 0o7000
 
@@ -71,7 +71,7 @@ function modeOf(found: fs.Stats, mode: number, { special }: Group, isPlain: bool
   const kept = found.isDirectory() ? (found.mode & SPECIAL & ~S_ISGID) | special : 0
   // Where everybody may do the same, it does not matter whose the group is.
   const ofAll = mode & (((mode & 0o007) << 3) | ~GROUP)
-  return kept | (isPlain ? (isGroups ? mode : ofAll) : mode & OWNER)
+  return kept | (isPlain ? (isGroups ? mode : ofAll) : mode & ~OTHERS)
 }
 
 function isDone(run: () => void): boolean {

@@ -9,6 +9,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDataDirectory } from '../../src/data/directory.ts'
 import { Spool } from '../../src/data/spool.ts'
+import { inspectLog } from '../../src/log/open.ts'
+import { TestLog } from '../../src/log/testing.ts'
+import { nodeFiles } from '../../src/util/files.ts'
+import { modesOf, PRIVATE } from '../../src/util/private-files.ts'
 import { IS_ROOT } from '../conformance/served.ts'
 
 const NOBODY_ID = 65534
@@ -124,5 +128,40 @@ describe.runIf(IS_ROOT)('below the data directory', () => {
     fs.mkdirSync(join(data, 'diverged/a.db/1'), { recursive: true })
     for (const name of ['files/a.db', 'strays/x-a.db-journal', 'diverged/a.db/1/database']) make(name, 'of theirs')
     expect(message()).toBe('opened')
+  })
+})
+
+describe.each([
+  ['to this user', PRIVATE],
+  ['to a group', modesOf(0o750)],
+])('when what was open to everybody is narrowed %s', (_, modes) => {
+  test.each([0, 3])('nothing is appended to a segment that somebody has open: %d transactions', (count) => {
+    const dirOfLog = join(data, 'log/a.db.ltx')
+    const before = new TestLog(dirOfLog)
+    before.append(count + 1)
+    if (count === 0) before.writer.retract()
+    before.writer.close()
+    const segment = join(dirOfLog, before.segments[0]!)
+    for (const path of [data, join(data, 'log'), dirOfLog]) fs.chmodSync(path, 0o755)
+    fs.chmodSync(segment, 0o644)
+    const held = fs.openSync(segment, 'r')
+    try {
+      const { size } = fs.fstatSync(held)
+      // The second time everything is narrow: the first one ended before anything was written.
+      for (let i = 0; i < 2; i++) openDataDirectory(data, { modes }).close()
+      const log = new TestLog(dirOfLog)
+      log.append(2)
+      log.writer.close()
+      expect(fs.fstatSync(held).size).toBe(size)
+      expect(log.segments).toHaveLength(count === 0 ? 1 : 2)
+      expect(fs.statSync(join(dirOfLog, log.segments.at(-1))).nlink).toBe(1)
+      expect(inspectLog(nodeFiles, dirOfLog).entries).toHaveLength(count === 0 ? 2 : count + 3)
+      log.reopen()
+      log.append()
+      log.writer.close()
+      expect(log.segments).toHaveLength(count === 0 ? 1 : 2)
+    } finally {
+      fs.closeSync(held)
+    }
   })
 })
