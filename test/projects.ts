@@ -158,6 +158,7 @@ export const PROJECTS = {
       'test/private/made-directories.test.ts',
       'test/private/named-directories.test.ts',
       'test/private/inherited.test.ts',
+      'test/private/moved-directories.test.ts',
       'test/private/made-first.test.ts',
       'test/private/side-directories.test.ts',
       'test/private/user-namespace.test.ts',

@@ -6,6 +6,7 @@
 import fs from 'node:fs'
 import { chmod, chown, stat } from 'node:fs/promises'
 import { dropLists, dropListsMeanwhile } from './acl.ts'
+import { isFixed } from './trusted-link.ts'
 
 const S_ISGID = 0o2000
 const OTHERS = 0o077
@@ -22,22 +23,11 @@ export interface Group {
 /** Whether this user or root owns a file: root may do anything here anyway. */
 export const isTrusted = ({ uid }: fs.Stats): boolean => uid === 0 || uid === process.geteuid?.()
 
-/** Whether no other user owns a directory, or one above it: he could put another one of this user's in its place. */
-export function isInTrusted(directory: string): boolean {
-  let at = directory
-  for (let below = fs.statSync(at); isTrusted(below);) {
-    at += '/..'
-    const above = fs.statSync(at)
-    if (above.ino === below.ino && above.dev === below.dev) return true
-    below = above
-  }
-  return false
-}
-
 /** That of the directory. Where another user could have chosen it: that of this process. */
 export function groupIn(directory: string): Group {
-  if (!isInTrusted(directory)) return { gid: process.getegid?.() ?? 0, special: 0 }
   const { gid, mode } = fs.statSync(directory)
+  // Its own group may write to those above: it gains nothing by another directory of that group.
+  if (!isFixed(directory, { writers: BigInt(gid) })) return { gid: process.getegid?.() ?? 0, special: 0 }
   return { gid, special: mode & S_ISGID }
 }
 

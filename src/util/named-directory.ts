@@ -24,7 +24,7 @@ export class ForeignLinkError extends LtxdError {
   constructor(link: string, { uid, target, isMovable }: { uid: bigint; target: string; isMovable: boolean }) {
     const who = String(uid) === process.env.SUDO_UID ? ', who ran sudo' : ''
     const whose = isMovable
-      ? 'in a directory to which another user may write, who can have moved it there'
+      ? 'at a place to which another user may write (its directory, or one above), who can have moved it there'
       : `of the user with id ${uid}${who}, who could lead ltxd anywhere`
     super('LINK_FOREIGN', `${link} is a symbolic link ${whose}: name the directory itself (it leads to ${target})`)
   }

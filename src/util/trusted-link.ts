@@ -1,29 +1,69 @@
 /**
  * Whose symbolic links are followed on the way to what a person names: those of root and of this user, where no other
- * user can have moved them to. A link in a directory of mode 1777 may have been made elsewhere, and moved there.
+ * user can have moved them to. A link in a directory of mode 1777 may have been made elsewhere, and moved there; so may
+ * a directory with a link in it.
  */
 
 import fs from 'node:fs'
+import { errorCode } from './errors.ts'
 
 type Owned = Pick<fs.BigIntStats, 'uid' | 'gid' | 'mode'>
 
 const SELF = BigInt(process.geteuid?.() ?? 0)
 const GROUP_WRITES = 0o020n
 const OTHERS_WRITE = 0o002n
+const STICKY = 0o1000n
 
 /** Whether a link in the directory of this descriptor is one of root's or this user's. */
 export function isTrusted(link: Owned, directory: number): boolean {
+  const at = `/proc/self/fd/${directory}`
   const above = fs.fstatSync(directory, { bigint: true })
-  if (isOurs(link.uid)) return isOurs(above.uid) && !isWritable(above)
+  if (isOurs(link.uid)) {
+    return (
+      isOurs(above.uid) && !isWritable(above) && isFixed(at, { owns: ({ uid }) => isOurs(uid) || uid === UNMAPPED })
+    )
+  }
   return link.uid === UNMAPPED && above.uid === UNMAPPED && !mayWrite(directory)
 }
 
 /** Whether the user is root or this one. */
 export const isOurs = (uid: bigint) => uid === 0n || uid === SELF
 
-/** A group that has the number of its user is that user's alone. */
-function isWritable({ uid, gid, mode }: Owned): boolean {
-  return (mode & OTHERS_WRITE) !== 0n || ((mode & GROUP_WRITES) !== 0n && gid !== uid)
+export interface FixedOptions {
+  /** Whether nobody else has the rights of a directory's owner. */
+  readonly owns?: (directory: Owned) => boolean
+  /** A group that may write to the directories above. */
+  readonly writers?: bigint
+}
+
+/**
+ * Whether no other user can put another directory in the place of this one: each above it is root's or this user's, and
+ * nobody else may write to it, unless it is sticky, so that nobody else may rename what is in it.
+ */
+export function isFixed(directory: string, { owns = ({ uid }) => isOurs(uid), writers }: FixedOptions = {}): boolean {
+  try {
+    let at = directory
+    for (let below = fs.statSync(at, { bigint: true }); owns(below);) {
+      at += '/..'
+      const above = fs.statSync(at, { bigint: true })
+      if (above.ino === below.ino && above.dev === below.dev) return true
+      if ((above.mode & STICKY) === 0n && isWritable(above, writers)) return false
+      below = above
+    }
+    return false
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error
+    return false
+  }
+}
+
+/**
+ * A group that has the number of its user is that user's alone. Root's is not: it has members, and with an access
+ * control list, what looks like the rights of the group are those of others. In a namespace without root, 0 is no root.
+ */
+function isWritable({ uid, gid, mode }: Owned, writers?: bigint): boolean {
+  const isAlone = (gid === uid && (uid !== 0n || UNMAPPED !== undefined)) || gid === writers
+  return (mode & OTHERS_WRITE) !== 0n || ((mode & GROUP_WRITES) !== 0n && !isAlone)
 }
 
 function mayWrite(directory: number): boolean {

@@ -2,8 +2,8 @@ import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { statFile } from '../../util/directories.ts'
 import { applyModesMeanwhile, describeChange, describeOwner } from '../../util/directory-modes.ts'
-import { isInTrusted } from '../../util/group.ts'
 import { type Modes, modesOf, PRIVATE } from '../../util/private-files.ts'
+import { isFixed } from '../../util/trusted-link.ts'
 import { withRoot } from './beneath.ts'
 import { SIDECAR_SUFFIX } from './sidecar.ts'
 import { BACKUP_NAME, isHidden, LOCK_NAME } from './walk.ts'
@@ -25,7 +25,7 @@ export async function prepare(root: string, options: PrepareOptions): Promise<Mo
   if (foreign !== undefined) options.changed?.(foreign)
   const changed = await withRoot(root, (at) =>
     // Another user can have put any directory of this user's in its place.
-    applyModesMeanwhile(root, modes, `${at}/.`, { has: isOfBackup, isNarrowed: !isInTrusted(at) }),
+    applyModesMeanwhile(root, modes, `${at}/.`, { has: isOfBackup, isNarrowed: !isFixed(at) }),
   )
   if (changed !== undefined) options.changed?.(describeChange(`the backup ${root}`, changed, modes, 'backup.mode'))
   return modes
@@ -48,5 +48,5 @@ function isOfBackup(name: string): boolean {
  */
 async function modesLike(at: string): Promise<Modes> {
   const { mode } = await stat(at)
-  return (mode & 0o007) !== 0 || !isInTrusted(at) ? PRIVATE : modesOf(mode & 0o777)
+  return (mode & 0o007) !== 0 || !isFixed(at) ? PRIVATE : modesOf(mode & 0o777)
 }
