@@ -111,6 +111,11 @@ export class SharedDatabase {
     return fs.fstatSync(this.#fd).ino
   }
 
+  /** Of the files that are open here, whatever has their names by now. */
+  inodes(index: SharedWalIndex): DatabaseInodes {
+    return { database: this.inode, wal: fs.fstatSync(this.#walFd).ino, shm: index.inode }
+  }
+
   /**
    * Removes the WAL and the wal-index that were locked, or nothing if an application has made the database anew
    * meanwhile. Only after `becomeLast`, and after a complete checkpoint. `announce` tells the data plane which files
@@ -120,7 +125,7 @@ export class SharedDatabase {
     const files = this.#files
     const path = this.#path
     if (!isAt(files, path, this.#fd) || !isAt(files, `${path}-wal`, this.#walFd) || !index.isAtPath()) return
-    announce({ database: this.inode, wal: fs.fstatSync(this.#walFd).ino, shm: index.inode })
+    announce(this.inodes(index))
     try {
       for (const suffix of ['-wal', '-shm']) files.remove(path + suffix)
     } catch (error) {

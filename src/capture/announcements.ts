@@ -19,8 +19,13 @@ export type Announcement =
   | { readonly op: 'discard'; readonly database: string }
   /** On a primary: the removals of -wal and -shm that follow are of these files only. */
   | { readonly op: 'remove'; readonly database: string; readonly inodes: DatabaseInodes }
-  /** On a primary: what is committed by the wal-index. */
-  | { readonly op: 'indexed'; readonly database: string; readonly index: IndexedFrames }
+  /** On a primary: what is committed by the wal-index of these files. */
+  | {
+      readonly op: 'indexed'
+      readonly database: string
+      readonly index: IndexedFrames
+      readonly inodes: DatabaseInodes
+    }
 
 interface ExpectationText {
   readonly txid: string
@@ -49,7 +54,7 @@ export function unmarshalAnnouncements(bytes: Uint8Array): Announcement[] {
 
 /** The announcement with the inode numbers of the backing files, instead of those that the client sees on the mount. */
 export function ofBacking(announcement: Announcement, inodes: { backing(shown: number): number }): Announcement {
-  if (announcement.op !== 'remove') return announcement
+  if (announcement.op !== 'remove' && announcement.op !== 'indexed') return announcement
   const { database, wal, shm } = announcement.inodes
   const backing = { database: inodes.backing(database), wal: inodes.backing(wal), shm: inodes.backing(shm) }
   return { ...announcement, inodes: backing }

@@ -152,3 +152,22 @@ test.each([1, 300, 512, 1500])('a checkpoint whose writes the kernel cuts after 
   rig.consistent()
   expect(rig.node.complaints()).toEqual([])
 })
+
+// SQLite's backup API does so where the source has smaller pages.
+test('the file is cut within a page whose newest version is in the WAL', () => {
+  using rig = new Rig()
+  const connection = rig.open('wal', 1)
+  connection.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  connection.exec("BEGIN; PRAGMA user_version = 7; UPDATE t SET b = 'new'; COMMIT")
+  const { commit } = rig.consistent()
+  const file = rig.node.mount.open('a.db', CHOICES)
+  expect(() => file.truncate(0)).toThrow()
+  file.truncate(1024 + 512)
+  file.close()
+  expect(rig.consistent().commit).toBe(commit)
+  connection.close()
+  expect(rig.backing('a.db').length).toBe(commit * 1024)
+  using again = new Rig({}, rig.dir)
+  expect(again.engine.open('a.db').value('SELECT b FROM t')).toBe('new')
+  again.consistent()
+})

@@ -33,13 +33,21 @@ export class ClientRemovals {
     this.#announced.set(database, inodes)
   }
 
+  /** Whether the client speaks of the database and the WAL that have these names now. */
+  areNamed(database: string, inodes: DatabaseInodes): boolean {
+    return this.#isNamed(database, '', inodes.database) && this.#isNamed(database, '-wal', inodes.wal)
+  }
+
+  #isNamed(database: string, suffix: string, ino: number): boolean {
+    return this.#files.status(`${this.#root}/${database}${suffix}`)?.ino === ino
+  }
+
   /** Throws FsError when the client removes a WAL or a wal-index, unless it announced the removal of just this file. */
   assertAnnounced(database: string, kind: FileKind, caller: Caller): void {
     const authority = this.#authority.of?.(database) ?? this.#authority
     if ((kind !== 'wal' && kind !== 'shm') || !authority.leads || !authority.isClient(caller)) return
     const inodes = this.#announced.get(database)
-    const path = `${this.#root}/${database}`
-    const isSame = (suffix: string, ino: number | undefined) => this.#files.status(path + suffix)?.ino === ino
+    const isSame = (suffix: string, ino: number) => this.#isNamed(database, suffix, ino)
     if (inodes !== undefined && isSame('', inodes.database) && isSame(`-${kind}`, inodes[kind])) return
     this.#announced.delete(database)
     throw new FsError('ESTALE', `${database}-${kind} is not the file that the local client has locked: it stays`)

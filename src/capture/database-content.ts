@@ -119,8 +119,7 @@ export class DatabaseContent extends PlainContent {
     if (!isRollback) database.assertWriter(caller)
     // SQLite never leaves a database with a committed state empty.
     if (sizeBytes === 0) return database.replacing.begin(caller, this.#others())
-    const mayCut =
-      journal.active || sizeBytes >= committedBytes || (hasWal && pages.mayCut(Math.floor(sizeBytes / pageSize)))
+    const mayCut = journal.active || sizeBytes >= committedBytes || (hasWal && pages.mayCut(sizeBytes / pageSize))
     if (!mayCut) throw rejectUnjournaled(database.events, database.name, caller)
     if (journal.active) journal.databaseTruncated(sizeBytes)
     super.truncate(sizeBytes, caller)

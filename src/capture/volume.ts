@@ -225,7 +225,7 @@ export class CaptureVolume implements Volume {
         this.#removals.announce(name, announcement.inodes)
         return
       case 'indexed':
-        this.#tracked.find(name)?.watch.indexed(announcement.index)
+        if (this.#removals.areNamed(name, announcement.inodes)) this.tracked(name)?.watch.indexed(announcement.index)
     }
   }
 

@@ -65,13 +65,14 @@ export class PageTable {
   }
 
   /**
-   * Whether the database file may be cut to `sizePages` whole pages: every committed page beyond has its newest version
-   * in the WAL, and some commit in the WAL, or the state before it, had no more pages than that. SQLite takes an empty
-   * file for a database without content, and its WAL for a leftover.
+   * Whether the database file may be cut to that many pages, of which the last may be there in part: every committed
+   * page beyond the whole ones has its newest version in the WAL, and some commit in the WAL, or the state before it,
+   * had no more pages than that. SQLite takes an empty file for a database without content, and its WAL for a leftover.
    */
-  mayCut(sizePages: number): boolean {
+  mayCut(pages: number): boolean {
+    const sizePages = Math.floor(pages)
     if (sizePages >= this.sizePages) return true
-    if (sizePages < Math.max(1, this.#smallestPages) || this.#inWal === 0) return false
+    if (Math.ceil(pages) < Math.max(1, this.#smallestPages) || this.#inWal === 0) return false
     // The lock page has no checksum, and is never in a WAL.
     for (let pgno = sizePages + 1; pgno <= this.sizePages; pgno++) {
       if (this.frame(pgno) < 0 && this.checksum(pgno) !== 0n) return false

@@ -84,7 +84,7 @@ export async function checkpoint(
     }
     const leftBehind = { database, index, makeDurable, removing }
     if (await closeAsLast(leftBehind)) return undefined
-    compare(announce, guarded.name, index)
+    compare(announce, guarded.name, database, index)
     const work = new SharedCheckpoint(database, index, { makeDurable, isStopped: () => guarded.stopped })
     const outcome = await WORK[due](work)
     return (await closeAsLast(leftBehind)) ? undefined : outcome
@@ -94,12 +94,13 @@ export async function checkpoint(
 }
 
 /** Lets the data plane compare what is committed by the wal-index with what it has captured. */
-function compare(announce: Announce, database: string, index: SharedWalIndex): void {
+function compare(announce: Announce, name: string, database: SharedDatabase, index: SharedWalIndex): void {
   // Looked at again, and only then read: before, a connection may have opened the database that found no other.
   const header = index.isUsable() ? index.header() : undefined
   if (header === undefined) return
   const { maxFrame, salt1, salt2 } = header
-  ignoringLibfuse(() => announce({ op: 'indexed', database, index: { maxFrame, salt1, salt2 } }))
+  const inodes = database.inodes(index)
+  ignoringLibfuse(() => announce({ op: 'indexed', database: name, index: { maxFrame, salt1, salt2 }, inodes }))
 }
 
 /** Through libfuse the data plane cannot tell who writes, so it takes no announcement. */
