@@ -9,6 +9,7 @@ import { type FilesBeneath, NotRegularError } from '../../util/files-beneath.ts'
 import { giveTo } from '../../util/owner.ts'
 
 const IS_ROOT = process.geteuid?.() === 0
+const GROUP = 0o070
 
 /**
  * Makes the file of a database, and gives it its owner before there is anything in it or beside it. Where the owner is
@@ -38,12 +39,13 @@ export function makeDatabaseFile(
  * The empty file that an application of the database's owner made when it opened the database before it arrived: it
  * sees in it what arrives. It lets nobody in who may not open the database.
  */
-function openWaiting(files: FilesBeneath, path: string, { uid, mode }: OwnerWish['file']): number | undefined {
+function openWaiting(files: FilesBeneath, path: string, { uid, gid, mode }: OwnerWish['file']): number | undefined {
   if (uid === undefined || mode === undefined || files.status(path)?.isFile() !== true) return undefined
   const fd = files.open(path, fs.constants.O_RDWR)
   const found = fs.fstatSync(fd)
   const isOwners = found.uid === uid && found.nlink === 1 && (found.mode & 0o777 & ~mode) === 0
-  if (isOwners && found.size === 0) return fd
+  const isGroups = found.gid === gid || (found.mode & GROUP) === 0
+  if (isOwners && isGroups && found.size === 0) return fd
   fs.closeSync(fd)
   return undefined
 }
