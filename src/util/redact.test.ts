@@ -28,16 +28,30 @@ test.each([
   ['s3://b/p?endpoint=http%3A%2F%2Fh%2Fx%26token%3Dhunter2', 's3://b/p?endpoint=redacted'],
   ['s3://b/p?a=%80%40?token=hunter2', 's3://b/p?a=redacted'],
   ['https://h/p?sv=1&sig=hunter2', 'https://h/p?sv=redacted&sig=redacted'],
-  ['http://me:hunter2@h:port/x', 'http://redacted@h:port/x'],
+  ['http://me:hunter2@h:port/x', 'http://redacted@h:redacted'],
+  ['s3://AKIA:hunter2/bucket/p', 's3://AKIA:redacted'],
+  ['s3://AKIA:12hun/ter2/bucket/p', 's3://AKIA:redacted'],
+  ['http://h:hunter2/', 'http://h:redacted'],
+  ['http://[::1]:hunter2/', 'http://[::1]:redacted'],
+  ['redis://h:hunter2/0', 'redis://h:redacted'],
+  ['s3:b:hunter2', 's3:b:redacted'],
+  ['redis:h:hunter2/0?db=1', 'redis:h:redacted'],
+  ['s3%3A//AKIA%3Ahunter2/b', 's3://AKIA:redacted'],
+  ['s3://b/p?endpoint=http://h:hunter2', 's3://b/p?endpoint=redacted'],
 ])('no secret of %s is shown', (url, shown) => {
   expect(redactUrl(url)).toBe(shown)
   expect(holdsSecret(url)).toBe(true)
 })
 
-test.each(['file:///b', 'file:///b#x', 's3://b/a@b?endpoint=http://h:1&region=x&forcePathStyle=true', 'not a url'])(
-  '%s holds no secret',
-  (url) => expect(holdsSecret(url)).toBe(false),
-)
+test.each([
+  'file:///b',
+  'file:///b#x',
+  's3://b/a@b?endpoint=http://h:1&region=x&forcePathStyle=true',
+  'not a url',
+  'http://h:99999/x',
+  's3:b/a:b',
+  'a:b:c',
+])('%s holds no secret', (url) => expect(holdsSecret(url)).toBe(false))
 
 const CANARY = 'canary9b1e'
 const encodings = [

@@ -15,6 +15,9 @@ const HARMLESS: Readonly<Record<string, RegExp>> = {
   family: /^[046]$/,
 }
 const HOST = /^([\w.-]*|\[[\da-f:.]+\])$/i
+/** Up to a ":" after a host that no port number follows: what does is a password, whose user stands as the host. */
+const ODD_PORT =
+  /^(?:[a-z][a-z0-9+.-]*:\/\/|(?:s3|rediss?|https?):\/*)(?:\[[\da-f:.]*\])?[^/?#;&:[\]]*:(?!\d{1,5}([/?#;&]|$))/i
 const PARAMETER_NAME = /^[a-z][\w.-]{0,31}$/i
 const PARAMETER_BEGIN = /[?#;&]/
 /** A parameter that stands in a path, a value or a fragment. */
@@ -70,12 +73,14 @@ function lookAtText(text: string): Look {
   const plain = decoded(text)
   if (plain === undefined) return { shown: REDACTED, isSecret: true }
   const at = plain.lastIndexOf('@')
-  const isSecret = at >= 0 || namesSecret(plain)
-  if (!isSecret && !PARAMETER_BEGIN.test(plain)) return { shown: text, isSecret }
   const [scheme = ''] = /^[a-z][\w+.-]*:\/*/i.exec(plain.slice(0, at)) ?? []
   const rest = plain.slice(at + 1)
+  const [odd] = ODD_PORT.exec(at < 0 ? plain : scheme + rest) ?? []
+  const isSecret = at >= 0 || odd !== undefined || namesSecret(plain)
+  if (!isSecret && !PARAMETER_BEGIN.test(plain)) return { shown: text, isSecret }
   const end = rest.search(PARAMETER_BEGIN)
-  const shown = end < 0 ? rest : `${rest.slice(0, end + 1)}${REDACTED}`
+  const begin = odd?.slice(at < 0 ? 0 : scheme.length) ?? (end < 0 ? undefined : rest.slice(0, end + 1))
+  const shown = begin === undefined ? rest : `${begin}${REDACTED}`
   return { shown: at < 0 ? shown : `${scheme}${REDACTED}@${shown}`, isSecret }
 }
 
@@ -99,7 +104,11 @@ function lookAtSearch({ search, searchParams }: URL): Look {
     const plain = decoded(value)
     const isShown = Object.hasOwn(HARMLESS, name) && plain !== undefined && HARMLESS[name]?.test(plain) === true
     const isSecret =
-      SECRET_PARAMETER.test(name) || plain === undefined || /[@#]/.test(plain) || namesSecret(`?${name}=${plain}`)
+      SECRET_PARAMETER.test(name) ||
+      plain === undefined ||
+      /[@#]/.test(plain) ||
+      ODD_PORT.test(plain) ||
+      namesSecret(`?${name}=${plain}`)
     return {
       name: redactName(name, value),
       value: isShown ? value : REDACTED,
