@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDataDirectory } from '../../src/data/directory.ts'
 import { OutputFile } from '../../src/image/output-file.ts'
+import { withRoot } from '../../src/objectstore/directory/beneath.ts'
 import { DirectoryStore } from '../../src/objectstore/directory/store.ts'
 import { StoreUnavailableError } from '../../src/objectstore/errors.ts'
 import { modesOf, PRIVATE } from '../../src/util/private-files.ts'
@@ -229,6 +230,11 @@ describe.runIf(IS_ROOT)('a directory that another user owns', () => {
     }
     openDataDirectory(data).close()
   })
+})
+
+test('an error of a file in a backup names the backup as the operator did', async () => {
+  const read = withRoot(dir, (at) => fs.promises.readFile(`${at}/missing`))
+  await expect(read).rejects.toThrow(`open '${dir}/missing'`)
 })
 
 test('a backup that is removed or replaced while it is used is made anew', async () => {

@@ -30,6 +30,8 @@ export async function withRoot<T>(
   if (fd === undefined) return undefined
   try {
     return await use(`/proc/self/fd/${fd}`)
+  } catch (error) {
+    throw named(error, `/proc/self/fd/${fd}`, root)
   } finally {
     fs.closeSync(fd)
   }
