@@ -5,7 +5,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { finishReplacements } from '../log/replace.ts'
 import { WRITABLE_BY_OWNER } from '../util/directories.ts'
-import { applyModes, describeChange, describeOwner } from '../util/directory-modes.ts'
+import { describeChange, describeOwner } from '../util/directory-modes.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import { type FilesBeneath, filesBeneath, LinkedNameError, NotRegularError } from '../util/files-beneath.ts'
@@ -15,6 +15,7 @@ import { type Modes, PRIVATE } from '../util/private-files.ts'
 import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
 import { assertOwn } from './foreign-owner.ts'
 import { KnownNodes } from './known-nodes.ts'
+import { applyDataModes, assertNotMoved } from './moved-here.ts'
 import { finishRestored } from './restored.ts'
 import { MAX_TERM, termText } from './term.ts'
 
@@ -111,6 +112,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     const at = heldAt(held)
     const files = filesBeneath(dir, modes, at)
     assertOwn(files, at)
+    assertNotMoved(files, at)
     // It is the root of the mount, whose mode is the applications' business once it is there.
     files.makeDirectory(root, WRITABLE_BY_OWNER)
     files.makeDirectory(`${dir}/log`)
@@ -122,7 +124,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     const identity = new IdentityFile(files, dir)
     const foreign = describeOwner(`the data directory ${dir}`, fs.statSync(at))
     if (foreign !== undefined) options.changed?.(foreign)
-    const changed = applyModes(dir, modes, at, 'files')
+    const changed = applyDataModes(dir, modes, at)
     if (changed !== undefined) {
       options.changed?.(describeChange(`the data directory ${dir}`, changed, modes, 'data.mode'))
     }

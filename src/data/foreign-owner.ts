@@ -9,7 +9,7 @@ import { type FilesBeneath, LinkedNameError } from '../util/files-beneath.ts'
 import { listNames, native } from '../util/path-bytes.ts'
 
 /** The directories that ltxd keeps in a data directory. */
-const DIRECTORIES = ['files', 'log', 'temporary', 'hydrating', 'restored', 'replacing', 'diverged', 'strays']
+export const DIRECTORIES = ['files', 'log', 'temporary', 'hydrating', 'restored', 'replacing', 'diverged', 'strays']
 /** Their files can be an application's: with the owner that they had, or will have, on the mount. */
 const WITH_FILES_OF_OTHERS: readonly string[] = ['hydrating', 'diverged']
 /** Of what is in `files` the applications decide, and what is in `strays` was theirs. */

@@ -27,7 +27,7 @@ afterEach(() => {
 })
 
 test('everything in the directory gets its mode, but for the named entry and what links name', () => {
-  expect(applyModes(dir, PRIVATE, dir, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: false })
+  expect(applyModes(dir, PRIVATE, dir, { except: 'left' })).toEqual({ mode: 0o755, count: 5, isForeign: false })
   expect(['dir', 'dir/a', 'dir/a/b', 'dir/a/file', 'dir/a/b/file'].map(modeOf)).toEqual([
     '700',
     '700',
@@ -36,7 +36,7 @@ test('everything in the directory gets its mode, but for the named entry and wha
     '600',
   ])
   expect(['dir/left', 'dir/left/file', 'outside', 'outside/file'].map(modeOf)).toEqual(['755', '644', '755', '644'])
-  expect(applyModes(dir, PRIVATE, dir, 'left')).toBeUndefined()
+  expect(applyModes(dir, PRIVATE, dir, { except: 'left' })).toBeUndefined()
 })
 
 test('a wider mode is applied too, beside other work', async () => {
@@ -61,6 +61,6 @@ test('what is of no part keeps its mode, and so do the directories that hold not
 
 test('a file that has another name elsewhere keeps its mode', () => {
   fs.linkSync(`${parent}/outside/file`, `${dir}/a/hard`)
-  expect(applyModes(dir, PRIVATE, dir, 'left')).toEqual({ mode: 0o755, count: 5, isForeign: true })
+  expect(applyModes(dir, PRIVATE, dir, { except: 'left' })).toEqual({ mode: 0o755, count: 5, isForeign: true })
   expect(modeOf('outside/file')).toBe('644')
 })

@@ -30,13 +30,18 @@ export interface Changed {
 /**
  * Gives a directory, and all that this user owns in it (root: all), their modes; undefined if that changed nothing. A
  * directory gets its mode after what is in it, so one that has it is not read again. `base` is another path of the
- * directory, by which it is held. `except` names an entry of it that is left alone. Symbolic links below the directory
- * are not followed.
+ * directory, by which it is held. Symbolic links below the directory are not followed.
  */
-export function applyModes(dir: string, modes: Modes, base: string, except?: string): Changed | undefined {
-  const walk = new ModeWalk(dir, modes, base, { except })
+export function applyModes(dir: string, modes: Modes, base: string, limits: Limits = {}): Changed | undefined {
+  const walk = new ModeWalk(dir, modes, base, limits)
   Array.from(walk.steps())
   return walk.changed()
+}
+
+export interface Limits {
+  /** An entry of the directory that is left alone. */
+  readonly except?: string
+  readonly part?: Part
 }
 
 /** A part of what is in a directory. */
@@ -70,7 +75,7 @@ class ModeWalk {
   #count = 0
   #isForeign = false
 
-  constructor(dir: string, modes: Modes, base: string, { except, part }: { except?: string | undefined; part?: Part }) {
+  constructor(dir: string, modes: Modes, base: string, { except, part }: Limits) {
     this.#files = filesBeneath(dir, modes, base)
     this.#stats = fs.statSync(base)
     this.#modes = modes

@@ -165,3 +165,35 @@ describe.each([
     }
   })
 })
+
+describe.runIf(IS_ROOT)('below a directory of another user, who moves one of root’s into the place', () => {
+  const WIDE = { modes: modesOf(0o755) }
+  const modeOf = (name: string) => (fs.statSync(join(dir, 'share', name)).mode & 0o777).toString(8)
+  const openWide = () => openDataDirectory(join(dir, 'share/data'), WIDE).close()
+
+  beforeEach(() => {
+    fs.mkdirSync(join(dir, 'share'))
+    fs.chownSync(join(dir, 'share'), NOBODY_ID, NOBODY_ID)
+    openWide()
+    fs.renameSync(join(dir, 'share/data'), join(dir, 'share/away'))
+    fs.mkdirSync(join(dir, 'share/data/log'), { recursive: true, mode: 0o700 })
+    for (const name of ['id', 'log/id']) fs.writeFileSync(join(dir, 'share/data', name), 'key', { mode: 0o600 })
+  })
+
+  test('data.mode opens none that is no data directory, and nothing is made in it', () => {
+    expect(openWide).toThrow(/share\/data has no node\.json, but has id/)
+    expect(['data', 'data/id', 'data/log', 'data/log/id'].map(modeOf)).toEqual(['700', '600', '700', '600'])
+    expect(fs.readdirSync(join(dir, 'share/data')).sort()).toEqual(['id', 'log'])
+  })
+
+  test('data.mode opens no data directory that was closed, and nothing else is closed', () => {
+    fs.copyFileSync(join(dir, 'share/away/node.json'), join(dir, 'share/data/node.json'))
+    fs.writeFileSync(join(dir, 'share/data/page'), 'page')
+    fs.chmodSync(join(dir, 'share/data/page'), 0o666)
+    openWide()
+    expect(['data', 'data/id', 'data/log', 'data/log/id'].map(modeOf)).toEqual(['700', '600', '700', '600'])
+    fs.chmodSync(join(dir, 'share/data'), 0o777)
+    openWide()
+    expect(['data', 'data/page'].map(modeOf)).toEqual(['755', '666'])
+  })
+})
