@@ -26,6 +26,7 @@ const EPERM = 1
 const ENOENT = 2
 const EBUSY = 16
 const IOERR = 10
+const CORRUPT = 11
 const IOERR_WRITE = 778
 const IOERR_FSTAT = 1802
 const IOERR_DELETE_NOENT = 5898
@@ -102,6 +103,11 @@ const DIFFERENCES: readonly Difference[] = [
     name: 'SIZE_HINT cuts committed pages off a mapped file, which is rejected',
     applies: ({ step: { words }, ours, facts }) =>
       words[0] === 'control' && words[2] === 'hint' && ours.code === IOERR && facts.asksForMapping,
+    ends: true,
+  },
+  {
+    name: 'what another program wrote is seen through a mapping for a moment, although it was rejected',
+    applies: ({ ours, facts }) => ours.code === CORRUPT && facts.asksForMapping && facts.hasRejectedWrite,
     ends: true,
   },
   {

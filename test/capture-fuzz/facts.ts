@@ -30,6 +30,8 @@ export class Facts {
   /** The plain directory's WAL of a database was removed or left by a file operation. */
   hasLostWal = false
   hasDied = false
+  /** The mount rejected what a program other than SQLite wrote into a file. */
+  hasRejectedWrite = false
   /** A connection keeps its lock from one transaction to the next, and asks for no fsync. */
   #keepsLock = false
   #asksForNoSync = false

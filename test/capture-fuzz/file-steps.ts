@@ -39,6 +39,7 @@ export async function playFileStep(by: Step, { mount, plain, directory, facts }:
     return { rejected: 'not tried: a file is cut off within a transaction, which then leaves no SQLite database' }
   const ours = await answer(step, mount, facts)
   const reason = ours.code === 0 ? undefined : explainRejection(step, ours, facts)
+  facts.hasRejectedWrite ||= reason !== undefined && verb !== 'ln'
   if (reason !== undefined) return { rejected: reason }
   // The open, or the truncation, begins a replacement, which ends without content: the former one comes back.
   if (verb === 'truncate' && to === '0' && ours.code === 0 && facts.isDatabase(from) && !facts.isInUse(from))
