@@ -73,7 +73,7 @@ function assertNoLink(files: FilesBeneath, path: string): void {
   }
 }
 
-/** What others have in the directory, and below it. Throws LinkedDataError for a link that is below. */
+/** What others have in the directory, and below it. Throws LinkedDataError for a link of theirs that is below. */
 function* foreignIn(dir: string, at: string): Generator<Foreign> {
   for (const name of listNames(at)) {
     const [path, entryAt] = [`${dir}/${name}`, `${at}/${name}`]
@@ -93,6 +93,8 @@ function* foreignBelow(dir: string, at: string, isOfOthers: boolean): Generator<
     const [path, entryAt] = [`${dir}/${name}`, `${at}/${name}`]
     const found = statusOf(entryAt)
     if (found === undefined || (isOfOthers && found.isFile())) continue
+    // One of root's is in a database's place, or in that of nothing: none is followed there.
+    if (found.isSymbolicLink() && found.uid === 0) continue
     if (found.isSymbolicLink()) throw new LinkedDataError(path)
     if (found.uid !== 0) yield { path, uid: found.uid }
     else if (found.isDirectory()) yield* foreignBelow(path, entryAt, isOfOthers)
