@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { errorCode, LtxdError } from '../util/errors.ts'
 import { type Files, nodeFiles, withFile } from '../util/files.ts'
 import { filesBeneath } from '../util/files-beneath.ts'
+import { isOurs } from '../util/owner.ts'
 import { parseState, writeState } from '../util/state-file.ts'
 
 const ADDRESS_FILE = 'api.json'
@@ -46,7 +47,7 @@ function readBounded(dataDir: string, path: string, isNamed: boolean): string | 
   try {
     return withFile(filesBeneath(dataDir), path, fs.constants.O_RDONLY, (fd) => {
       const { uid } = fs.fstatSync(fd)
-      if (!isNamed && uid !== 0 && uid !== process.geteuid?.()) {
+      if (!isNamed && !isOurs(uid)) {
         const message = `${path} belongs to user ${uid}: name the node's data directory with --data, if it is that one`
         throw new LtxdError('API_ADDRESS_FOREIGN', message)
       }

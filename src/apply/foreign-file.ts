@@ -6,6 +6,7 @@
 
 import { execFileSync } from 'node:child_process'
 import type { Stats } from 'node:fs'
+import { isOurs } from '../util/owner.ts'
 
 /** The rights with which SQLite writes to a database. */
 const READ_WRITE = { group: 0o060, others: 0o006 } as const
@@ -21,7 +22,7 @@ type Owned = Pick<Stats, 'uid' | 'gid' | 'mode'>
  */
 export function isForeign(beside: Stats, database: Owned, groups = groupsOf): boolean {
   const { uid } = beside
-  if (!beside.isFile() || uid === database.uid || uid === 0 || uid === process.geteuid?.()) return false
+  if (!beside.isFile() || uid === database.uid || isOurs(uid)) return false
   const allows = (access: number) => (database.mode & access) === access
   if (allows(READ_WRITE.group) && groups(uid).includes(database.gid)) return false
   return !allows(READ_WRITE.others)
@@ -33,8 +34,7 @@ export function isForeign(beside: Stats, database: Owned, groups = groupsOf): bo
  */
 export function letsInMore({ mode, uid, gid }: Owned, database: Owned): boolean {
   if ((mode & ~database.mode & OTHERS) !== 0) return true
-  const isOurs = uid === 0 || uid === process.geteuid?.()
-  return isOurs && gid !== database.gid && (mode & GROUP) !== 0
+  return isOurs(uid) && gid !== database.gid && (mode & GROUP) !== 0
 }
 
 /** Empty where they are not known. */

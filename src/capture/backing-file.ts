@@ -68,7 +68,8 @@ export class BackingFile {
     const files = this.#files
     this.use((fd) => files.sync(fd))
     for (const path of [`${this.path}-wal`, `${this.path}-journal`])
-      if (files.status(path)?.isFile() === true) withFile(files, path, fs.constants.O_RDONLY, (fd) => files.sync(fd))
+      if (files.exists(path) && files.status(path)?.isFile() === true)
+        withFile(files, path, fs.constants.O_RDONLY, (fd) => files.sync(fd))
     files.syncDirectory(parentOf(this.path))
   }
 

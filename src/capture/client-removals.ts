@@ -39,7 +39,8 @@ export class ClientRemovals {
   }
 
   #isNamed(database: string, suffix: string, ino: number): boolean {
-    return this.#files.status(`${this.#root}/${database}${suffix}`)?.ino === ino
+    const path = `${this.#root}/${database}${suffix}`
+    return this.#files.exists(path) && this.#files.status(path)?.ino === ino
   }
 
   /** Throws FsError when the client removes a WAL or a wal-index, unless it announced the removal of just this file. */

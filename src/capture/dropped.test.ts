@@ -1,11 +1,14 @@
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
 import { failingFiles } from '../../test/harness/in-process/failing-files.ts'
-import { temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
+import { replayLog } from '../../test/harness/in-process/log-replay.ts'
+import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { SqliteEngine } from '../../test/harness/in-process/sqlite-engine.ts'
 import { droppedAt, listDropped, noteDropped } from '../log/dropped.ts'
 import { logDirectory } from '../log/store.ts'
 import { nodeFiles } from '../util/files.ts'
+import { filesBeneath } from '../util/files-beneath.ts'
 
 const logDir = (rig: Rig, name = 'a.db') => logDirectory(rig.dir, name)
 
@@ -146,4 +149,17 @@ test('a name whose drop cannot be read is not used again, and the log says why',
   fs.writeFileSync(`${logDir(rig)}/base.json`, '{}')
   expect(() => make(rig)).toThrow()
   expect(rig.node.complaints().join('\n')).toMatch(/not served.*base\.json/)
+})
+
+test.each(['-wal', '-journal'])('a database is removed although a link is in the place of its %s', (suffix) => {
+  using temporary = temporaryDirectory()
+  const files = filesBeneath(temporary.dir)
+  const node = new InProcessNode({ dataDir: temporary.dir, files })
+  const connection = new SqliteEngine(node.mount, { seed: 1 }).open('a.db')
+  connection.exec('CREATE TABLE t (a)')
+  connection.close()
+  fs.symlinkSync('elsewhere', `${node.root}/a.db${suffix}`)
+  node.mount.unlink('a.db')
+  expect(replayLog(temporary.dir, 'a.db').commit).toBe(0)
+  node.close()
 })

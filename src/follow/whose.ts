@@ -7,7 +7,7 @@ import type fs from 'node:fs'
 import { basename } from 'node:path'
 import type { Applier } from '../apply/applier.ts'
 import { bindingOf, type PositionFile } from '../apply/positions.ts'
-import { giveTo, ownerOf } from '../util/owner.ts'
+import { giveTo, isOurs, ownerOf } from '../util/owner.ts'
 import type { BackupSource } from './backup-source.ts'
 import { ForeignFileError } from './errors.ts'
 import type { Place } from './place.ts'
@@ -38,7 +38,7 @@ export function assertOurs(
   if (position.txid === 0n) throw new ForeignFileError(path, 'is empty')
   if (place.isClosed) return
   const { uid } = stats
-  if (uid !== process.geteuid?.() && uid !== 0) {
+  if (!isOurs(uid)) {
     throw new ForeignFileError(path, `belongs to user ${uid}, and its directory is not this user's alone`)
   }
   if (positions.isOwn && positions.isBoundTo(binding(place, of, stats), stats)) return

@@ -1,7 +1,6 @@
 /** POSIX access control lists (acl(5)). A directory with a default one hands it down to what is made in it. */
 
-import { createRequire } from 'node:module'
-import type koffiModule from 'koffi'
+import { callsOf } from './libc.ts'
 
 const LISTS = ['system.posix_acl_default', 'system.posix_acl_access'] as const
 
@@ -15,44 +14,30 @@ interface Attributes {
   readonly get: Call<[path: string, name: string, value: null, sizeBytes: number]>
 }
 
-let loaded: Attributes | undefined
-let isLoaded = false
-
-/** undefined where koffi has no native module for this machine. */
-function load(): Attributes | undefined {
-  if (isLoaded) return loaded
-  isLoaded = true
-  try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof koffiModule
-    const libc = koffi.load(null)
-    loaded = {
-      remove: libc.func('removexattr', 'int', ['str', 'str']) as unknown as Attributes['remove'],
-      get: libc.func('getxattr', 'long', ['str', 'str', 'void *', 'size_t']) as unknown as Attributes['get'],
-    }
-  } catch {
-    loaded = undefined
-  }
-  return loaded
-}
+const attributesOf = callsOf<Attributes>((libc) => ({
+  remove: libc.func('removexattr', 'int', ['str', 'str']),
+  get: libc.func('getxattr', 'long', ['str', 'str', 'void *', 'size_t']),
+}))
 
 /** Removes both lists of a file or directory. False: it has one now, or may have. */
 export function dropLists(path: string): boolean {
-  const attributes = load()
+  const attributes = attributesOf()
   if (attributes === undefined) return false
   return LISTS.every((name) => attributes.remove(path, name) === 0 || attributes.get(path, name, null, 0) < 0)
 }
 
 /** The same in another thread, because a network disk may take its time. */
 export async function dropListsMeanwhile(path: string): Promise<boolean> {
-  const attributes = load()
+  const attributes = attributesOf()
   if (attributes === undefined) return false
   for (const name of LISTS) {
     const removed = await new Promise<number>((resolve) =>
-      attributes.remove.async(path, name, (_, result) => resolve(result)),
+      attributes.remove.async(path, name, (error, result) => resolve(error == null ? result : -1)),
     )
     if (removed === 0) continue
     const length = await new Promise<number>((resolve) =>
-      attributes.get.async(path, name, null, 0, (_, result) => resolve(result)),
+      // What cannot be asked may be there.
+      attributes.get.async(path, name, null, 0, (error, result) => resolve(error == null ? result : 0)),
     )
     if (length >= 0) return false
   }

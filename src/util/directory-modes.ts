@@ -6,7 +6,8 @@ import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { errorCode } from './errors.ts'
 import { type FilesBeneath, filesBeneath } from './files-beneath.ts'
-import { type Group, groupIn, isTrusted, letIn } from './group.ts'
+import { type Group, groupIn, letIn } from './group.ts'
+import { isOurs } from './owner.ts'
 import { CLOSED, isWider, lockMode, type Modes } from './private-files.ts'
 
 const PERMISSIONS = 0o777
@@ -140,7 +141,7 @@ class ModeWalk {
       if (!isDirectory && found.nlink > 1) return false
       const isNarrowed = (found.mode & OTHERS & ~wanted) !== 0
       const closed = !isDirectory && isNarrowed && path.endsWith(APPENDED) ? CLOSED : 0
-      if (isWider(wanted) && isTrusted(found)) letIn(fd, closed | wanted, this.#group)
+      if (isWider(wanted) && isOurs(found.uid)) letIn(fd, closed | wanted, this.#group)
       else fs.fchmodSync(fd, closed | (found.mode & SPECIAL) | wanted)
       this.#count++
       return true
@@ -164,7 +165,7 @@ function whereOurs<T>(run: () => T): T | undefined {
 
 /** In one line, where another user owns a directory of ltxd's own: he may rename and remove what is in it. */
 export function describeOwner(what: string, { uid }: Stats): string | undefined {
-  if (uid === 0 || uid === process.geteuid?.()) return undefined
+  if (isOurs(uid)) return undefined
   return `${what} belongs to the user with id ${uid}, who can replace everything in it: make it the property of the user that runs ltxd`
 }
 

@@ -1,5 +1,4 @@
-import { createRequire } from 'node:module'
-import type koffiModule from 'koffi'
+import { callsOf } from './libc.ts'
 
 /** From <unistd.h> and <errno.h> of Linux. */
 const SEEK_DATA = 3
@@ -17,22 +16,10 @@ export interface Range {
   readonly to: number
 }
 
-let seek: Seek | undefined
-let isLoaded = false
-
-/** Loaded on first use. undefined where koffi has no native module for this machine. */
-function load(): Seek | undefined {
-  if (isLoaded) return seek
-  isLoaded = true
-  try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof koffiModule
-    const lseek = koffi.load(null).func('lseek', 'int64', ['int', 'int64', 'int'])
-    seek = { lseek: (...args) => Number(lseek(...args)), errno: () => koffi.errno() }
-  } catch {
-    seek = undefined
-  }
-  return seek
-}
+const seekOf = callsOf<Seek>((libc, koffi) => {
+  const lseek = libc.func('lseek', 'int64', ['int', 'int64', 'int'])
+  return { lseek: (...args) => Number(lseek(...args)), errno: () => koffi.errno() }
+})
 
 /**
  * Where a file of `sizeBytes` has data, found without reading its holes, of which others can make any number of bytes.
@@ -49,7 +36,7 @@ export function* dataRanges(fd: number, sizeBytes: number): Generator<Range> {
 }
 
 function nextData(fd: number, at: number, sizeBytes: number): Range | undefined {
-  const calls = load()
+  const calls = seekOf()
   if (calls === undefined) return { from: at, to: sizeBytes }
   const from = calls.lseek(fd, at, SEEK_DATA)
   if (from < 0) return calls.errno() === ENXIO ? undefined : { from: at, to: sizeBytes }

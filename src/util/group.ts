@@ -20,9 +20,6 @@ export interface Group {
   readonly special: number
 }
 
-/** Whether this user or root owns a file: root may do anything here anyway. */
-export const isTrusted = ({ uid }: fs.Stats): boolean => uid === 0 || uid === process.geteuid?.()
-
 /** That of the directory. Where another user could have chosen it: that of this process. */
 export function groupIn(directory: string): Group {
   const { gid, mode } = fs.statSync(directory)

@@ -1,5 +1,4 @@
-import { createRequire } from 'node:module'
-import type koffiModule from 'koffi'
+import { callsOf } from './libc.ts'
 
 /** F_OFD_GETLK of fcntl(2), and the layout of struct flock on 64-bit Linux. */
 const F_OFD_GETLK = 36
@@ -9,21 +8,7 @@ const FLOCK = { type: 0, start: 8, length: 16, pid: 24, SIZE: 32 } as const
 
 type Fcntl = (fd: number, command: number, lock: Uint8Array) => number
 
-let fcntl: Fcntl | undefined
-let isLoaded = false
-
-/** Loaded on first use. undefined where koffi has no native module for this machine. */
-function load(): Fcntl | undefined {
-  if (isLoaded) return fcntl
-  isLoaded = true
-  try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof koffiModule
-    fcntl = koffi.load(null).func('fcntl', 'int', ['int', 'int', 'void *']) as Fcntl
-  } catch {
-    fcntl = undefined
-  }
-  return fcntl
-}
+const fcntlOf = callsOf((libc) => libc.func('fcntl', 'int', ['int', 'int', 'void *']) as Fcntl)
 
 /**
  * Whether another holder has a lock on these bytes, without taking it for a moment. undefined where that cannot be
@@ -50,7 +35,7 @@ export function lockHolder(fd: number, offset: number, length: number): number |
 }
 
 function query(fd: number, offset: number, length: number): DataView | undefined {
-  const fcntl = load()
+  const fcntl = fcntlOf()
   if (fcntl === undefined) return undefined
   const lock = new Uint8Array(FLOCK.SIZE)
   const view = new DataView(lock.buffer)

@@ -9,8 +9,9 @@ import path from 'node:path'
 import { BY_UMASK } from './directories.ts'
 import { errorCode, LtxdError } from './errors.ts'
 import { groupIn, letIn } from './group.ts'
+import { isOurs } from './owner.ts'
 import { native } from './path-bytes.ts'
-import { isOurs, isTrusted } from './trusted-link.ts'
+import { isTrusted } from './trusted-link.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
 /** From <fcntl.h>; Node has no constant for it. The descriptor refers to a file without opening it. */
@@ -169,7 +170,7 @@ function makeOnce(path: string, mode: number): boolean {
 function isMagic({ parent, name }: Entry): boolean {
   if (!/^\/proc\/\d+(\/|$)/.test(pathOf(parent))) return false
   const link = fs.lstatSync(`/proc/self/fd/${parent}/${name}`, { throwIfNoEntry: false })
-  return link?.isSymbolicLink() === true && (link.uid === 0 || link.uid === process.geteuid?.())
+  return link?.isSymbolicLink() === true && isOurs(link.uid)
 }
 
 /** Where a symbolic link leads; undefined for anything else. */

@@ -19,6 +19,10 @@ const GROUP_AND_OTHERS = 0o077
 export const MAX_ID = 2 ** 32 - 2
 /** The mode in which this process makes directories on the mount. */
 const DIRECTORY_AS_MADE = WRITABLE_BY_OWNER & ~process.umask()
+
+/** Whether the user is this one, or root, who may do anything here anyway. */
+export const isOurs = (uid: bigint | number): boolean => Number(uid) === 0 || Number(uid) === process.geteuid?.()
+
 const SELF = { uid: process.geteuid?.() ?? 0, isRoot: (process.geteuid?.() ?? 0) === 0 }
 /** Without these, a user other than root could not open its own file again. */
 const OWN_ACCESS = 0o600

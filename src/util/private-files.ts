@@ -6,7 +6,8 @@
 import fs from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { groupIn, isTrusted, letIn, letInMeanwhile } from './group.ts'
+import { groupIn, letIn, letInMeanwhile } from './group.ts'
+import { isOurs } from './owner.ts'
 import { native } from './path-bytes.ts'
 
 export interface Modes {
@@ -42,7 +43,7 @@ export function lockMode({ file }: Modes): number {
 export const CLOSED = 0o1000
 
 /** Whether nothing may be appended to a file: others may have it open, or can open it. */
-export const isOpenElsewhere = (file: fs.Stats) => (file.mode & CLOSED) !== 0 || file.nlink > 1 || !isTrusted(file)
+export const isOpenElsewhere = (file: fs.Stats) => (file.mode & CLOSED) !== 0 || file.nlink > 1 || !isOurs(file.uid)
 
 /** Wider modes than PRIVATE are what the configuration says, whatever the umask. */
 export const isWider = (mode: number) => (mode & OTHERS) !== 0

@@ -6,10 +6,10 @@
 
 import fs from 'node:fs'
 import { errorCode } from './errors.ts'
+import { isOurs } from './owner.ts'
 
 type Owned = Pick<fs.BigIntStats, 'uid' | 'gid' | 'mode'>
 
-const SELF = BigInt(process.geteuid?.() ?? 0)
 const GROUP_WRITES = 0o020n
 const OTHERS_WRITE = 0o002n
 const STICKY = 0o1000n
@@ -25,9 +25,6 @@ export function isTrusted(link: Owned, directory: number): boolean {
   }
   return link.uid === UNMAPPED && above.uid === UNMAPPED && !mayWrite(directory)
 }
-
-/** Whether the user is root or this one. */
-export const isOurs = (uid: bigint) => uid === 0n || uid === SELF
 
 export interface FixedOptions {
   /** Whether nobody else has the rights of a directory's owner. */
