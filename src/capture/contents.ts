@@ -10,6 +10,7 @@ import type { Files } from '../util/files.ts'
 import { beginningAfter } from './beginning.ts'
 import type { Database } from './database.ts'
 import { importEncrypted } from './encrypted.ts'
+import type { JournalName } from './journal-name.ts'
 import { assertMayBegin, assertNoJournal } from './journal-rules.ts'
 import { walWritten } from './unreplicated.ts'
 import { rejectNameless } from './wal-rejection.ts'
@@ -176,14 +177,13 @@ export class JournalContent extends PlainContent {
   #isSuperseded = false
   #handles = 0
   readonly #epoch: number
-  readonly #remove: () => void
+  readonly #name: JournalName
 
-  /** `remove` takes the file's name away. */
-  constructor(database: Database, fd: number, remove: () => void) {
+  constructor(database: Database, fd: number, name: JournalName) {
     super(database.files, fd)
     this.#database = database
     this.#epoch = database.journal.epoch
-    this.#remove = remove
+    this.#name = name
   }
 
   /** The database to which the journal belonged has ended, whatever has its name now. */
@@ -205,7 +205,7 @@ export class JournalContent extends PlainContent {
     if (isApplication && !journal.active && !hasJournalMagic(this.#beginning(NOTHING, 0))) {
       const isNew = (flags & fs.constants.O_CREAT) !== 0
       if (isNew || this.#handles > 0) this.#database.assertWriter(caller, 'EACCES')
-      this.#remove()
+      this.#name.remove()
       throw new FsError('ESTALE', 'the journal of a transaction that has ended was removed')
     }
     super.opened(flags, caller)
@@ -214,7 +214,7 @@ export class JournalContent extends PlainContent {
 
   override released(_flags: number, openHandles: number): void {
     this.#handles = openHandles
-    if (openHandles === 0) this.#database.journal.closed(this.fd)
+    if (openHandles === 0) this.#database.journal.closed(this.fd, () => this.#name.restore(this.fd))
   }
 
   /** The database lost its file, or this its name. */

@@ -48,13 +48,14 @@ export class JournalTracker {
   }
 
   /**
-   * Nobody has the journal `fd` open any more. If it has no name, nobody can roll back with it: what its writer, which
-   * has died, left in the database file is what everybody reads, so it is captured.
+   * Nobody has the journal `fd` open any more. If it has no name, and `restoreName` cannot give it back, nobody can
+   * roll back with it: what its writer, which has died, left in the file is what everybody reads, so it is captured.
    */
-  closed(fd: number): void {
+  closed(fd: number, restoreName: () => boolean): void {
     if (fd !== this.#fd) return
     this.#fd = -1
-    if (this.active && this.#database.authority.leads && fs.fstatSync(fd).nlink === 0) this.finish()
+    const isNameless = this.active && this.#database.authority.leads && fs.fstatSync(fd).nlink === 0
+    if (isNameless && !restoreName()) this.finish()
   }
 
   /** The file that `fd` holds is no journal of this database any more. */

@@ -9,10 +9,26 @@ function withNamelessJournal(rig: Rig) {
   return connection
 }
 
-test('what a killed application wrote beside a journal without a name is in the log, as SQLite reads it', () => {
+test('what a killed application wrote beside a journal without a name is rolled back by the next connection', () => {
+  using rig = new Rig()
+  const connection = withNamelessJournal(rig)
+  const sizeBytes = connection.value('SELECT sum(length(b)) FROM t')
+  connection.exec(`BEGIN; UPDATE t SET b = 'changed ' || b; ${insert(1000, 1100)}`)
+  const before = rig.txid()
+  connection.kill()
+  const next = rig.engine.open('a.db')
+  expect(next.value('PRAGMA integrity_check')).toBe('ok')
+  expect(next.value('SELECT sum(length(b)) FROM t')).toBe(sizeBytes)
+  next.close()
+  expect(rig.txid()).toBe(before)
+  rig.consistent()
+})
+
+test('what a killed application wrote beside a journal whose name another file has is in the log, as SQLite reads it', () => {
   using rig = new Rig()
   const connection = withNamelessJournal(rig)
   connection.exec("BEGIN; UPDATE t SET b = 'changed ' || b")
+  rig.node.mount.open('a.db-journal', { create: true, exclusive: true, readOnly: false }).close()
   const before = rig.txid()
   connection.kill()
   expect(rig.txid()).toBe(before + 1)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { FileContent } from '../fuse/content.ts'
+import type { FileContent, VolumeNames } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
@@ -12,6 +12,7 @@ import { DatabaseContent } from './database-content.ts'
 import { ANY_DATABASE, type DatabaseFilter } from './database-filter.ts'
 import type { DatabaseOptions } from './database-options.ts'
 import { isDatabaseName } from './find-databases.ts'
+import { JournalName } from './journal-name.ts'
 import { MovedContent } from './moved-content.ts'
 import { NameRules } from './name-rules.ts'
 import { classify, type FileKind } from './naming.ts'
@@ -49,8 +50,8 @@ export class TrackedFiles {
   readonly sideFiles: SideFiles
   readonly filter: DatabaseFilter
   readonly unreplicated: UnreplicatedDatabases
-  /** Removes the name of a file that the mount shows. */
-  remove: (path: string) => void
+  /** The names that the mount shows. */
+  shown: VolumeNames
   readonly #options: TrackedFilesOptions
   readonly #databases = new Map<string, Database>()
   readonly #contents = new Map<Database, DatabaseContent>()
@@ -62,7 +63,7 @@ export class TrackedFiles {
     this.names = new NameRules({ root, files, events, filter })
     this.sideFiles = new SideFiles(root, files, events)
     this.unreplicated = new UnreplicatedDatabases(events, filter.rejectsOthers, options.unreplicated)
-    this.remove = (path) => files.unlink(`${root}/${path}`)
+    this.shown = { remove: (path) => files.unlink(`${root}/${path}`), made: () => undefined }
     for (const database of options.databases) {
       assert.ok(!database.tracked || databaseNameProblem(database.name) === undefined, 'only a valid name is tracked')
       database.unreplicated = this.unreplicated
@@ -177,7 +178,7 @@ export class TrackedFiles {
     const database = this.get(name)
     if (database.rejection !== undefined) return new UnservedContent(database, fd)
     const isNew = !database.tracked && files.size(fd) === 0
-    if (isNew) this.sideFiles.remove(this.sideFiles.leftBeside(name, this.inodeOf(name)), name, this.remove)
+    if (isNew) this.sideFiles.remove(this.sideFiles.leftBeside(name, this.inodeOf(name)), name, this.shown.remove)
     database.trust.expectChange()
     const { proof } = database.trust
     const closed = (of: Database) => this.#closed(of)
@@ -194,7 +195,9 @@ export class TrackedFiles {
     const database = this.get(name)
     database.trust.expectChange()
     const side =
-      kind === 'wal' ? new WalContent(database, fd) : new JournalContent(database, fd, () => this.remove(path))
+      kind === 'wal'
+        ? new WalContent(database, fd)
+        : new JournalContent(database, fd, new JournalName(database, this.shown))
     const guarded = this.names.guarded(path, fd, side)
     this.sideFiles.opened(path, guarded, () => side.detach())
     return guarded
@@ -260,7 +263,7 @@ export class TrackedFiles {
     const database = this.get(name)
     if (encryptedPageSize) database.file.assumeEncrypted(encryptedPageSize)
     try {
-      if (over !== undefined) this.sideFiles.removeLeft(over, this.remove)
+      if (over !== undefined) this.sideFiles.removeLeft(over, this.shown.remove)
       if (countIfEncrypted(database) || database.fileState() === undefined) this.#forgetIdle(database)
       else if (database.importIfWhole(encryptedPageSize !== undefined)) adoptWalBeside(database)
     } catch (error) {

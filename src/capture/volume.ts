@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import type { Caller, FileContent, Volume } from '../fuse/content.ts'
+import type { Caller, FileContent, Volume, VolumeNames } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
@@ -57,8 +57,8 @@ export class CaptureVolume implements Volume {
     this.#tracked.release(name, txid)
   }
 
-  attach(remove: (path: string) => void): void {
-    this.#tracked.remove = remove
+  attach(names: VolumeNames): void {
+    this.#tracked.shown = names
   }
 
   content(path: string, fd: number): FileContent {

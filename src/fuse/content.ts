@@ -45,9 +45,17 @@ export interface FileContent {
   released(flags: number, openHandles: number, openWriters: number): void
 }
 
+/** For names that change without a request of the kernel's, which may have cached them. */
+export interface VolumeNames {
+  /** Removes the name. Within any call of the volume but `unlink`. */
+  readonly remove: (path: string) => void
+  /** The volume has made a file of that name. */
+  readonly made: (path: string) => void
+}
+
 export interface Volume {
-  /** Called once: the volume may then remove names by itself, within any call but `unlink`. */
-  attach?(remove: (path: string) => void): void
+  /** Called once: the volume may then change names by itself. */
+  attach?(names: VolumeNames): void
   /**
    * The content of the regular file at `path` (relative to the mount, normalized, no leading slash). `fd` is the tree's
    * one backing descriptor of that file, open for reading and writing while any handle is, closed by the tree after the

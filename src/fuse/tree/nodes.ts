@@ -193,6 +193,13 @@ export class NodeTable {
     return parent.id
   }
 
+  /** The volume made a file of that name. Returns the directory if the kernel knows it. */
+  madeBehind(path: string): NodeId | undefined {
+    const parent = this.find(path.slice(0, Math.max(0, path.lastIndexOf('/'))))
+    if (parent !== undefined) parent.namesChanged = true
+    return parent?.id
+  }
+
   /** Whether the volume removed the name, and the kernel, which remembers the file, may not have heard of it. */
   wasRemovedBehind(parent: Node, name: string): boolean {
     return this.#removedBehind.has(nameIn(parent, name))

@@ -25,23 +25,27 @@ export class Tree implements T.FileSystem {
   readonly #reader: DirectoryReader
   readonly #files: OpenFiles
   readonly #special: SpecialNodes
-  readonly #removed: (parent: T.NodeId, name: string) => void
+  readonly #forget: (parent: T.NodeId, name: string) => void
 
   constructor(
     root: string,
     volume: Volume,
     special: SpecialFiles = NO_SPECIAL_FILES,
-    removed: (parent: T.NodeId, name: string) => void = () => {}, // By the volume: another thread tells the kernel
+    forget: (parent: T.NodeId, name: string) => void = () => {}, // Another thread tells the kernel
   ) {
     this.#backing = new BackingDirectory(root)
     this.#volume = volume
-    this.#removed = removed
+    this.#forget = forget
     this.#nodes = new NodeTable(fs.statSync(root))
     this.#attributes = new NodeAttributes(this.#nodes, this.#backing, volume)
     this.#reader = new DirectoryReader(this.#nodes, this.#backing)
     this.#files = new OpenFiles(this.#backing, volume)
     this.#special = new SpecialNodes(special)
-    volume.attach?.((path) => this.#remove(path))
+    const remove = (path: string) => {
+      this.#backing.unlink(path)
+      this.#changed(path, this.#nodes.removeBehind(path))
+    }
+    volume.attach?.({ remove, made: (path) => this.#changed(path, this.#nodes.madeBehind(path)) })
   }
 
   /** How many files the kernel remembers, the root included. */
@@ -251,11 +255,9 @@ export class Tree implements T.FileSystem {
     return { nodeId: node.id, attributes, cached: true }
   }
 
-  /** The volume removes a name that the kernel may have cached. */
-  #remove(path: string): void {
-    this.#backing.unlink(path)
-    const parent = this.#nodes.removeBehind(path)
-    if (parent !== undefined) this.#removed(parent, path.slice(path.lastIndexOf('/') + 1))
+  /** The volume changed a name in `parent`, of which the kernel may have cached what was. */
+  #changed(path: string, parent: T.NodeId | undefined): void {
+    if (parent !== undefined) this.#forget(parent, path.slice(path.lastIndexOf('/') + 1))
   }
 
   #make(parentId: T.NodeId, name: string, make: (path: string | Buffer, parent: Node) => void): T.Entry {

@@ -47,10 +47,11 @@ export class CaptureMount implements VfsFiles {
     this.root = root
     this.volume = volume
     this.#files = files
-    volume.attach?.((path) => {
+    const remove = (path: string) => {
       this.#files.unlink(this.#backing(path))
       this.#nodes.delete(path)
-    })
+    }
+    volume.attach?.({ remove, made: () => undefined })
   }
 
   open(path: string, mode: OpenMode, caller: Caller = CALLER): VfsFile {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { errorCode } from '../../util/errors.ts'
-import type { Caller } from '../content.ts'
+import type { Caller, VolumeNames } from '../content.ts'
 import { PlainVolume } from './plain.ts'
 import { Tree } from './tree.ts'
 
@@ -14,9 +14,11 @@ const CALLER: Caller = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?
 class Removing extends PlainVolume {
   readonly unlinked: string[] = []
   remove: (name: string) => void = () => {}
+  made: (name: string) => void = () => {}
 
-  attach(remove: (name: string) => void): void {
+  attach({ remove, made }: VolumeNames): void {
     this.remove = remove
+    this.made = made
   }
 
   override unlink(name: string, perform: () => void): void {
@@ -28,10 +30,12 @@ class Removing extends PlainVolume {
 let root: string
 let volume: Removing
 let tree: Tree
+let forgotten: [number, string][]
 beforeEach(() => {
   root = fs.mkdtempSync(path.join(tmpdir(), 'ltxd-tree-'))
   volume = new Removing()
-  tree = new Tree(root, volume)
+  forgotten = []
+  tree = new Tree(root, volume, undefined, (parent, name) => forgotten.push([parent, name]))
 })
 afterEach(() => {
   tree.close()
@@ -70,4 +74,13 @@ test('a name that the volume removed is another file when it is made anew', () =
   tree.unlink(ROOT, 'a', CALLER)
   expect(volume.unlinked).toEqual(['a'])
   expect(fs.existsSync(path.join(root, 'a'))).toBe(false)
+})
+
+test('the kernel is told of a name that the volume made: it may remember it as free', () => {
+  const directory = tree.makeDirectory(ROOT, 'd', 0o755, CALLER).nodeId
+  for (const name of ['a', 'd/b', 'unknown/c']) volume.made(name)
+  expect(forgotten).toEqual([
+    [ROOT, 'a'],
+    [directory, 'b'],
+  ])
 })
