@@ -20,7 +20,7 @@ export const PROJECTS = {
   /** Beside the file they test: no mount, no other process. */
   unit: {
     workers: 2,
-    budgetS: 60,
+    budgetS: 90,
     files: [
       'src/**/*.test.ts',
       'workers/**/*.test.ts',
@@ -36,7 +36,7 @@ export const PROJECTS = {
   /** Tests bound by the processor: two of them fill two cores. */
   cpu: {
     workers: 2,
-    budgetS: 370,
+    budgetS: 540,
     files: [
       'test/conformance/driver-direct-user.test.ts',
       'test/abandoned/abandoned.test.ts',
@@ -116,7 +116,7 @@ export const PROJECTS = {
   /** Tests that mostly wait: for a lease to expire, a server to come back, an interval to pass. */
   wait: {
     workers: 4,
-    budgetS: 260,
+    budgetS: 480,
     files: [
       'test/cluster/nemesis.test.ts',
       'test/cluster/last-leader.test.ts',
@@ -192,7 +192,7 @@ export const PROJECTS = {
 } as const satisfies Record<string, Project>
 
 /** The budget of build, checks and all projects on a quiet machine with two cores. */
-export const BUDGET_S = 900
+export const BUDGET_S = 1200
 
 const TABLE = Object.entries<Project>(PROJECTS).flatMap(([name, { files }]) =>
   files.filter((file) => file.startsWith('test/')).map((file) => ({ file, name })),
