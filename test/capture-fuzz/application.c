@@ -42,8 +42,14 @@ static sqlite3 *db_of(int i) {
 
 /* ---- answers ---- */
 
-static void answer(int rc, int extended, int in_transaction, const unsigned char *text, size_t length) {
-  printf("%d\t%d\t%d\t", rc, extended, in_transaction);
+/* 0: no BEGIN; 1: within one; 2: and it has begun to write */
+static int transaction_of(sqlite3 *db) {
+  if (db == NULL || sqlite3_get_autocommit(db)) return 0;
+  return sqlite3_txn_state(db, NULL) == SQLITE_TXN_WRITE ? 2 : 1;
+}
+
+static void answer(int rc, int extended, int transaction, const unsigned char *text, size_t length) {
+  printf("%d\t%d\t%d\t", rc, extended, transaction);
   for (size_t i = 0; i < length; i++) {
     if (text[i] > 32 && text[i] < 127 && text[i] != '%') putchar(text[i]);
     else printf("%%%02x", text[i]);
@@ -53,7 +59,7 @@ static void answer(int rc, int extended, int in_transaction, const unsigned char
 }
 
 static void answer_text(int rc, sqlite3 *db, const char *text) {
-  answer(rc, db == NULL ? rc : sqlite3_extended_errcode(db), db != NULL && !sqlite3_get_autocommit(db),
+  answer(rc, db == NULL ? rc : sqlite3_extended_errcode(db), transaction_of(db),
          (const unsigned char *)text, strlen(text));
 }
 
@@ -318,7 +324,7 @@ static void do_control(void) {
   } else if (strcmp(word[2], "no-checkpoint") == 0)
     rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, value, NULL);
   /* A call that succeeds leaves the code of an earlier one. */
-  answer(rc & 0xff, rc == SQLITE_OK ? 0 : sqlite3_extended_errcode(db), !sqlite3_get_autocommit(db), NULL, 0);
+  answer(rc & 0xff, rc == SQLITE_OK ? 0 : sqlite3_extended_errcode(db), transaction_of(db), NULL, 0);
 }
 
 /* check PATH: integrity and a digest of the schema and all rows, through a new connection */

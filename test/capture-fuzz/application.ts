@@ -7,10 +7,18 @@ export interface Answer {
   readonly code: number
   readonly extended: number
   readonly inTransaction: boolean
+  /** The transaction has begun to write. */
+  readonly isWriting: boolean
   readonly text: string
 }
 
-export const DIED: Answer = { code: -1, extended: -1, inTransaction: false, text: 'the application died' }
+export const DIED: Answer = {
+  code: -1,
+  extended: -1,
+  inTransaction: false,
+  isWriting: false,
+  text: 'the application died',
+}
 
 /** A command that takes longer hangs. */
 const HANG_MS = 60_000
@@ -62,12 +70,13 @@ export class Application {
     this.#received += data
     const end = this.#received.indexOf('\n')
     if (end < 0) return
-    const [code, extended, inTransaction, text] = this.#received.slice(0, end).split('\t')
+    const [code, extended, transaction, text] = this.#received.slice(0, end).split('\t')
     this.#received = this.#received.slice(end + 1)
     this.#answer({
       code: Number(code),
       extended: Number(extended),
-      inTransaction: inTransaction === '1',
+      inTransaction: transaction !== '0',
+      isWriting: transaction === '2',
       text: decodeURIComponent((text ?? '').replaceAll(/%[89a-f][0-9a-f]/gi, '%3F')),
     })
   }

@@ -72,7 +72,7 @@ export class Episode {
       await this.#step(step)
       if (this.#facts.hasLostWal) this.#ended ??= LOST_WAL
       if (this.#facts.asksForNoJournal && this.#facts.neverUnlocks) this.#ended ??= NEVER_CAPTURED
-      if (this.#ended === undefined) await this.#oracle.compare(this.#plain.inTransaction, this.#mayBeLate(step))
+      if (this.#ended === undefined) await this.#oracle.compare(this.#plain.isWriting, this.#mayBeLate(step))
     }
     await this.#finish()
   }

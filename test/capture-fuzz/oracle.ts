@@ -41,9 +41,9 @@ export class Oracle {
   }
 
   /** Compares the position of each database with the pages that are committed in the plain directory. */
-  async compare(inTransaction: boolean, mayBeLate = false): Promise<void> {
+  async compare(isWriting: boolean, mayBeLate = false): Promise<void> {
     for (const name of this.#names) {
-      const committed = committedPages(`${this.#bench.plain}/${this.#folder}/${name}`, inTransaction)
+      const committed = committedPages(`${this.#bench.plain}/${this.#folder}/${name}`, isWriting)
       if (committed === 'unknown') continue
       const last = this.#last.get(name)
       this.#last.set(name, committed)

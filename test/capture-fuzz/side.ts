@@ -12,8 +12,8 @@ export class Side {
   readonly #running = new Map<number, Application>()
   /** Each process has other random numbers than those before it, and the same on both sides. */
   #started = 0
-  /** The processes with a connection in a transaction. */
-  readonly #transactions = new Map<string, boolean>()
+  /** Each connection's last answer. */
+  readonly #answers = new Map<string, Answer>()
 
   constructor(program: string, directory: string, plan: Program) {
     this.#program = program
@@ -22,7 +22,12 @@ export class Side {
   }
 
   get inTransaction(): boolean {
-    return [...this.#transactions.values()].includes(true)
+    return [...this.#answers.values()].some(({ inTransaction }) => inTransaction)
+  }
+
+  /** Whether a transaction may have changed a file. */
+  get isWriting(): boolean {
+    return [...this.#answers.values()].some(({ isWriting }) => isWriting)
   }
 
   async ask({ by, words }: Step): Promise<Answer> {
@@ -34,7 +39,7 @@ export class Side {
     }
     const answer = await application.ask(words)
     if (!application.alive) this.#forget(by)
-    else this.#transactions.set(`${by}/${words[1]}`, answer.inTransaction)
+    else this.#answers.set(`${by}/${words[1]}`, answer)
     return answer
   }
 
@@ -59,6 +64,6 @@ export class Side {
 
   #forget(by: number): void {
     this.#running.delete(by)
-    for (const key of this.#transactions.keys()) if (key.startsWith(`${by}/`)) this.#transactions.delete(key)
+    for (const key of this.#answers.keys()) if (key.startsWith(`${by}/`)) this.#answers.delete(key)
   }
 }
