@@ -6,8 +6,9 @@ import { RangeLocks } from '../sqlite/range-locks.ts'
 import { hasWalMagic, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import { errorMessage } from '../util/errors.ts'
 import { type Files, nodeFiles, readerOf, withFile } from '../util/files.ts'
-import { filesBeneath, NotRegularError, resolveLinks } from '../util/files-beneath.ts'
+import { filesBeneath, resolveLinks } from '../util/files-beneath.ts'
 import { isClosed } from '../util/private-files.ts'
+import { hasHotJournal } from './beside.ts'
 import { ApplyBlockedError, HardLinkError } from './errors.ts'
 import { isForeign, letsInMore } from './foreign-file.ts'
 import { openOrMake, removeRegular } from './make-file.ts'
@@ -15,7 +16,7 @@ import { finish, STEP_BYTES, type Steps } from './steps.ts'
 
 /** The files that SQLite has beside a database. */
 export const SIDE_SUFFIXES = ['-wal', '-shm', '-journal'] as const
-type SideSuffix = (typeof SIDE_SUFFIXES)[number]
+export type SideSuffix = (typeof SIDE_SUFFIXES)[number]
 
 const { O_CREAT, O_RDWR, O_TRUNC } = fs.constants
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK
@@ -100,17 +101,20 @@ export class DatabaseFile {
 
   /**
    * Removes an empty file, or a wal-index, that another user, who may not write to the database, has made under the
-   * name of one of its side files. Throws ApplyBlockedError while another process has the database open, if it cannot
-   * be removed, and for a WAL or a journal with content: it may be a former owner's, and have transactions.
+   * name of one of its side files, and a journal that nobody would roll back. Throws ApplyBlockedError if it cannot be
+   * removed, for a WAL or wal-index while another process has the database open, and for a WAL with content or a
+   * journal to roll back: it may be a former owner's, and have transactions.
    */
   removeForeign(suffix: SideSuffix): void {
     const path = this.path + suffix
     const found = this.files.status(path)
     if (found === undefined || !isForeign(found, this.stats())) return
     const what = `${path} belongs to user ${found.uid}, who may not write to the database`
-    if (suffix !== '-shm' && found.size > 0)
+    if (suffix === '-wal' ? found.size > 0 : suffix === '-journal' && hasHotJournal(this))
       throw new ApplyBlockedError(this.path, `${what}: move it away, or give it to the database's user`)
-    if (!this.#isUnused()) throw new ApplyBlockedError(this.path, `${what}, and ${this.reader()} uses the database`)
+    // As long as this process holds the write lock, nobody makes a journal, or takes one for one to roll back.
+    if (suffix !== '-journal' && !this.#isUnused())
+      throw new ApplyBlockedError(this.path, `${what}, and ${this.reader()} uses the database`)
     try {
       this.files.remove(path)
     } catch (error) {
@@ -276,20 +280,4 @@ export class DatabaseFile {
   close(): void {
     nodeFiles.close(this.fd)
   }
-}
-
-/** Throws NotRegularError where no file has that name, as a directory or a pipe of another user. */
-export function statusBeside({ path, files }: DatabaseFile, suffix: SideSuffix): fs.Stats | undefined {
-  const status = files.status(path + suffix)
-  if (status?.isFile() === false) throw new NotRegularError(path + suffix, status)
-  return status
-}
-
-/**
- * SQLite opens a WAL that is not empty, whatever page 1 says; and one of any size where a connection keeps it open.
- * Throws NotRegularError.
- */
-export function hasWal(file: DatabaseFile, which: 'not empty' | 'of any size' = 'not empty'): boolean {
-  const status = statusBeside(file, '-wal')
-  return status !== undefined && (status.size > 0 || which === 'of any size')
 }

@@ -6,7 +6,8 @@ import { pageSizesOf } from '../sqlite/page-sizes.ts'
 import { exchange } from '../sqlite/page-table.ts'
 import { parseWalHeader, WAL_HEADER_SIZE } from '../sqlite/wal.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
-import { type DatabaseFile, hasWal } from './database-file.ts'
+import { hasWal } from './beside.ts'
+import type { DatabaseFile } from './database-file.ts'
 import type { Positions } from './positions.ts'
 
 /** What an encrypted database is told by. */

@@ -76,7 +76,8 @@ test.runIf(IS_ROOT)('what another user made is neither rolled back into the data
   using temporary = temporaryDirectory()
   const path = join(temporary.dir, 'x.db')
   const writer = new Database(path)
-  writer.exec('CREATE TABLE t (x)')
+  // Otherwise the header of its journal is complete only at the commit.
+  writer.exec('PRAGMA synchronous = off; CREATE TABLE t (x)')
   writer.exec("BEGIN; INSERT INTO t VALUES ('not committed')")
   const journal = fs.readFileSync(`${path}-journal`)
   writer.exec('COMMIT')
@@ -89,6 +90,33 @@ test.runIf(IS_ROOT)('what another user made is neither rolled back into the data
   expect(fs.readFileSync(path).equals(before)).toBe(true)
   expect(fs.readFileSync(`${path}-journal`).equals(journal)).toBe(true)
 })
+
+test.runIf(IS_ROOT).each([
+  ['junk', 'wal'],
+  ['junk', 'delete'],
+  ['a journal', 'wal'],
+] as const)(
+  'another user’s file that is %s under the name of a journal holds up no database in %s mode',
+  (what, mode) => {
+    using temporary = temporaryDirectory()
+    const path = join(temporary.dir, 'x.db')
+    const writer = new Database(path)
+    writer.exec('PRAGMA synchronous = off; CREATE TABLE t (x)')
+    writer.exec("BEGIN; INSERT INTO t VALUES ('not committed')")
+    const journal = fs.readFileSync(`${path}-journal`)
+    writer.exec(`COMMIT; PRAGMA journal_mode = ${mode}`)
+    fs.chmodSync(path, 0o600)
+    const reader = writer.prepare('SELECT x FROM t').pluck()
+    const rows = reader.iterate()
+    rows.next()
+    plant(`${path}-journal`, what === 'junk' ? Buffer.alloc(600, 'junk') : journal)
+    Applier.open(path, { positions: new MemoryPositions(), acceptUnknown: true }).close()
+    expect(fs.existsSync(`${path}-journal`)).toBe(false)
+    rows.return?.()
+    expect(reader.all()).toEqual(['not committed'])
+    writer.close()
+  },
+)
 
 test.runIf(IS_ROOT).each(SIDE_SUFFIXES)('a file of root that lets everybody in gets nothing as %s', (suffix) => {
   using temporary = temporaryDirectory()

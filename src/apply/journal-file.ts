@@ -9,7 +9,8 @@ import { JOURNAL_COUNT_AT, marshalJournalSegment, nextJournalSegment } from '../
 import { PageSet } from '../sqlite/page-set.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { directoryAs, type User } from '../util/look-as.ts'
-import { type DatabaseFile, statusBeside } from './database-file.ts'
+import { statusBeside } from './beside.ts'
+import type { DatabaseFile } from './database-file.ts'
 import type { Steps } from './steps.ts'
 import type { Page } from './transaction.ts'
 

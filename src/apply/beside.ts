@@ -1,0 +1,34 @@
+/** What there is under the names of the files that SQLite has beside a database. */
+
+import fs from 'node:fs'
+import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
+import { nodeFiles, readerOf, withFile } from '../util/files.ts'
+import { NotRegularError } from '../util/files-beneath.ts'
+import type { DatabaseFile, SideSuffix } from './database-file.ts'
+
+/** Throws NotRegularError where no file has that name, as a directory or a pipe of another user. */
+export function statusBeside({ path, files }: DatabaseFile, suffix: SideSuffix): fs.Stats | undefined {
+  const status = files.status(path + suffix)
+  if (status?.isFile() === false) throw new NotRegularError(path + suffix, status)
+  return status
+}
+
+/**
+ * SQLite opens a WAL that is not empty, whatever page 1 says; and one of any size where a connection keeps it open.
+ * Throws NotRegularError.
+ */
+export function hasWal(file: DatabaseFile, which: 'not empty' | 'of any size' = 'not empty'): boolean {
+  const status = statusBeside(file, '-wal')
+  return status !== undefined && (status.size > 0 || which === 'of any size')
+}
+
+/**
+ * Whether SQLite may roll the file under the name of the journal back into the database: it begins as a journal does,
+ * and the database is in rollback mode. In WAL mode at most the change of the mode can be rolled back.
+ */
+export function hasHotJournal(file: DatabaseFile): boolean {
+  if (file.header()?.journalMode === 'wal') return false
+  return withFile(file.files, `${file.path}-journal`, fs.constants.O_RDONLY, (fd) =>
+    hasJournalMagic(readerOf(nodeFiles, fd)(0, JOURNAL_MAGIC_SIZE)),
+  )
+}
