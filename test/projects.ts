@@ -56,6 +56,7 @@ export const PROJECTS = {
       'test/conformance/sqlite.test.ts',
       'test/faults/crash-points.test.ts',
       'test/faults/power-loss.test.ts',
+      'test/faults/killed-then-power.test.ts',
       'test/faults/power-scripts.test.ts',
       'test/faults/super-journal.test.ts',
       'test/faults/clean-stop.test.ts',

@@ -226,5 +226,19 @@ export function openLog(files: Files, dir: string, options: LogWriterOptions): L
   removeRewritten(files, dir)
   const state = inspectLog(files, dir)
   assert.equal(state.torn, undefined, 'recovery has cut the torn tail')
-  return new LogWriter(files, dir, state.last, state.end, options)
+  return continueLog(files, state, options)
+}
+
+/**
+ * A writer for a log without a torn tail. What a killed node appended may be in the kernel alone: all of it is durable
+ * on return, because nobody fsyncs these segments again.
+ */
+export function continueLog(files: Files, state: LogState, options: LogWriterOptions): LogWriter {
+  const { dir, synced, last, entries, end } = state
+  const written = entries.filter(({ header }) => header.maxTXID > synced.txid)
+  for (const path of new Set(written.map(({ segment }) => segment))) {
+    withFile(files, path, fs.constants.O_RDONLY, (fd) => files.sync(fd))
+  }
+  if (written.length > 0) files.syncDirectory(dir)
+  return new LogWriter(files, dir, last, end, options)
 }

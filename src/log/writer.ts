@@ -6,7 +6,6 @@ import type { Checksum, Position } from '../ltx/format/types.ts'
 import { formatTXID, nextTXID } from '../ltx/format/types.ts'
 import { asError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
-import { isOpenElsewhere } from '../util/private-files.ts'
 import { Breakage } from './breakage.ts'
 import { LogUnsyncedError } from './errors.ts'
 import type { PendingSync, SyncStarter } from './pending-sync.ts'
@@ -33,7 +32,8 @@ interface Segment {
 }
 
 /**
- * Appends transactions to a database's log: synchronous, one writer for each database, in the data plane. After an
+ * Appends transactions to a database's log: synchronous, one writer for each database, in the data plane. It appends to
+ * no segment that it did not begin: whoever had that open while it had another mode or owner reads on in it. After an
  * fsync failed, or a failed append could not be cut off, it rejects everything until the segments could be written anew
  * (rewrite.ts), which each call tries, with growing pauses.
  */
@@ -56,6 +56,7 @@ export class LogWriter {
 
   /**
    * `position` and `end` are what recovery found: the last whole record, and the offset after it in the last segment.
+   * All of that is durable. A segment without a record makes room for one of the same name.
    */
   constructor(files: Files, dir: string, position: Position, end: number, options: LogWriterOptions) {
     this.#files = files
@@ -64,19 +65,11 @@ export class LogWriter {
     this.#at = position
     this.#breakage = new Breakage(dir, options.failed, options.monotonicMs)
     const last = listSegments(files, dir).at(-1)
-    if (last !== undefined && !this.#isClosed(last.path, end)) this.#current = { path: last.path, fd: -1, end }
+    if (last !== undefined && end === 0) files.unlink(last.path)
   }
 
   get position(): Position {
     return this.#at
-  }
-
-  /** Whether the next transaction begins a segment of its own. One that holds none makes room for that. */
-  #isClosed(path: string, end: number): boolean {
-    const found = this.#files.status(path)
-    if (found === undefined || !isOpenElsewhere(found)) return false
-    if (end === 0) this.#files.unlink(path)
-    return true
   }
 
   /**

@@ -4,12 +4,11 @@ import type { DatabaseOptions } from '../capture/database-options.ts'
 import type { LogFields } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import { countIfEncrypted } from '../capture/unreplicated.ts'
-import { cutTornTail, type LogState } from '../log/open.ts'
+import { continueLog, cutTornTail, type LogState } from '../log/open.ts'
 import { foldAll } from '../log/page-checksums.ts'
 import { writeSynced } from '../log/store.ts'
 import { trustAgain } from '../log/trust.ts'
-import type { LogWriterOptions } from '../log/writer.ts'
-import { LogWriter } from '../log/writer.ts'
+import type { LogWriter, LogWriterOptions } from '../log/writer.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import type { Position } from '../ltx/format/types.ts'
 import { lockPgno } from '../ltx/format/types.ts'
@@ -102,7 +101,7 @@ export class Recovery {
   }
 
   #writer(log: LogState): LogWriter {
-    return new LogWriter(this.#files, this.#logDir, log.last, log.end, this.#options)
+    return continueLog(this.#files, log, this.#options)
   }
 
   #perform(step: RecoveryStep): void {

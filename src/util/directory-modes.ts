@@ -8,14 +8,12 @@ import { errorCode } from './errors.ts'
 import { type FilesBeneath, filesBeneath } from './files-beneath.ts'
 import { type Group, groupIn, letIn } from './group.ts'
 import { isOurs } from './owner.ts'
-import { CLOSED, isWider, lockMode, type Modes } from './private-files.ts'
+import { isWider, lockMode, type Modes } from './private-files.ts'
 
 const PERMISSIONS = 0o777
 const OTHERS = 0o077
 /** Set-user-id, set-group-id, sticky. */
 const SPECIAL = 0o7000
-/** What ltxd appends to: who could open it before still reads what is appended. */
-const APPENDED = '.ltxlog'
 /** The files that ltxd locks in a data directory and in a backup. */
 const LOCKS: ReadonlySet<string> = new Set(['lock', '.ltxd-lock'])
 
@@ -139,10 +137,8 @@ class ModeWalk {
     try {
       const found = fs.fstatSync(fd)
       if (!isDirectory && found.nlink > 1) return false
-      const isNarrowed = (found.mode & OTHERS & ~wanted) !== 0
-      const closed = !isDirectory && isNarrowed && path.endsWith(APPENDED) ? CLOSED : 0
-      if (isWider(wanted) && isOurs(found.uid)) letIn(fd, closed | wanted, this.#group)
-      else fs.fchmodSync(fd, closed | (found.mode & SPECIAL) | wanted)
+      if (isWider(wanted) && isOurs(found.uid)) letIn(fd, wanted, this.#group)
+      else fs.fchmodSync(fd, (found.mode & SPECIAL) | wanted)
       this.#count++
       return true
     } finally {

@@ -7,7 +7,6 @@ import fs from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { groupIn, letIn, letInMeanwhile } from './group.ts'
-import { isOurs } from './owner.ts'
 import { native } from './path-bytes.ts'
 
 export interface Modes {
@@ -35,15 +34,6 @@ export function lockMode({ file }: Modes): number {
   const writers = file & 0o222
   return writers | (writers << 1)
 }
-
-/**
- * The sticky bit, which means nothing else for a file. A file that has it was open to others, who may read on in it:
- * nothing more is appended to it. In the mode, because a crash leaves the file narrowed and closed, or neither.
- */
-export const CLOSED = 0o1000
-
-/** Whether nothing may be appended to a file: others may have it open, or can open it. */
-export const isOpenElsewhere = (file: fs.Stats) => (file.mode & CLOSED) !== 0 || file.nlink > 1 || !isOurs(file.uid)
 
 /** Wider modes than PRIVATE are what the configuration says, whatever the umask. */
 export const isWider = (mode: number) => (mode & OTHERS) !== 0

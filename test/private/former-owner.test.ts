@@ -5,14 +5,14 @@
 
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDataDirectory } from '../../src/data/directory.ts'
 import { Spool } from '../../src/data/spool.ts'
 import { inspectLog } from '../../src/log/open.ts'
 import { TestLog } from '../../src/log/testing.ts'
 import { nodeFiles } from '../../src/util/files.ts'
-import { modesOf, PRIVATE } from '../../src/util/private-files.ts'
+import { type Modes, modesOf, PRIVATE } from '../../src/util/private-files.ts'
 import { IS_ROOT } from '../conformance/served.ts'
 
 const NOBODY_ID = 65534
@@ -134,37 +134,51 @@ describe.runIf(IS_ROOT)('below the data directory', () => {
   })
 })
 
-describe.each([
-  ['to this user', PRIVATE],
-  ['to a group', modesOf(0o750)],
-])('when what was open to everybody is narrowed %s', (_, modes) => {
-  test.each([0, 3])('nothing is appended to a segment that somebody has open: %d transactions', (count) => {
-    const dirOfLog = join(data, 'log/a.db.ltx')
-    const before = new TestLog(dirOfLog)
-    before.append(count + 1)
-    if (count === 0) before.writer.retract()
-    before.writer.close()
-    const segment = join(dirOfLog, before.segments[0]!)
+describe('nothing is appended to a segment that somebody has open', () => {
+  const narrowed = (segment: string, modes: Modes) => {
+    const dirOfLog = dirname(segment)
     for (const path of [data, join(data, 'log'), dirOfLog]) fs.chmodSync(path, 0o755)
     fs.chmodSync(segment, 0o644)
-    const held = fs.openSync(segment, 'r')
-    try {
-      const { size } = fs.fstatSync(held)
-      // The second time everything is narrow: the first one ended before anything was written.
-      for (let i = 0; i < 2; i++) openDataDirectory(data, { modes }).close()
+    return () => openDataDirectory(data, { modes }).close()
+  }
+  const given = (segment: string) => {
+    const all = [data, join(data, 'log'), dirname(segment), segment]
+    for (const path of all) fs.lchownSync(path, NOBODY_ID, NOBODY_ID)
+    return () => {
+      for (const path of all) fs.lchownSync(path, 0, 0)
+      open()
+    }
+  }
+
+  const cases: [string, (segment: string) => () => void][] = [
+    ['mode is narrowed to this user', (segment) => narrowed(segment, PRIVATE)],
+    ['mode is narrowed to a group', (segment) => narrowed(segment, modesOf(0o750))],
+  ]
+  if (IS_ROOT) cases.push(['owner is root now', given])
+
+  test.each(cases)('while it had another mode or owner: its %s', (_, before) => {
+    for (const count of [0, 3]) {
+      const dirOfLog = join(data, `log/${count}.db.ltx`)
       const log = new TestLog(dirOfLog)
-      log.append(2)
+      log.append(count + 1)
+      if (count === 0) log.writer.retract()
       log.writer.close()
-      expect(fs.fstatSync(held).size).toBe(size)
-      expect(log.segments).toHaveLength(count === 0 ? 1 : 2)
-      expect(fs.statSync(join(dirOfLog, log.segments.at(-1))).nlink).toBe(1)
-      expect(inspectLog(nodeFiles, dirOfLog).entries).toHaveLength(count === 0 ? 2 : count + 3)
-      log.reopen()
-      log.append()
-      log.writer.close()
-      expect(log.segments).toHaveLength(count === 0 ? 1 : 2)
-    } finally {
-      fs.closeSync(held)
+      const segment = join(dirOfLog, log.segments[0]!)
+      const start = before(segment)
+      const held = fs.openSync(segment, 'r')
+      try {
+        const { size } = fs.fstatSync(held)
+        start()
+        log.reopen()
+        log.append(2)
+        log.writer.close()
+        expect(fs.fstatSync(held).size).toBe(size)
+        expect(log.segments).toHaveLength(count === 0 ? 1 : 2)
+        expect(fs.statSync(join(dirOfLog, log.segments.at(-1))).nlink).toBe(1)
+        expect(inspectLog(nodeFiles, dirOfLog).entries).toHaveLength(count === 0 ? 2 : count + 3)
+      } finally {
+        fs.closeSync(held)
+      }
     }
   })
 })
