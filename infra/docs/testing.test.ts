@@ -23,7 +23,7 @@ describe('docs/testing.md', () => {
   })
 
   test('has the total budget', () => {
-    expect(page).toContain(`${BUDGET_S} s in total`)
+    expect(page).toContain(`${BUDGET_S.toLocaleString('en-US')} s in total`)
   })
 
   test.each(forms)('describes the short and the long form of $file', ({ file, variables }) => {
