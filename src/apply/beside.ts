@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
+import { errorCode } from '../util/errors.ts'
 import { nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { NotRegularError } from '../util/files-beneath.ts'
 import type { DatabaseFile, SideSuffix } from './database-file.ts'
@@ -24,11 +25,17 @@ export function hasWal(file: DatabaseFile, which: 'not empty' | 'of any size' = 
 
 /**
  * Whether SQLite may roll the file under the name of the journal back into the database: it begins as a journal does,
- * and the database is in rollback mode. In WAL mode at most the change of the mode can be rolled back.
+ * and the database is in rollback mode. In WAL mode that is only the journal of the change into it, and of a copy of a
+ * whole database, whose checksum would tell. A journal that this process may not read is taken for one.
  */
 export function hasHotJournal(file: DatabaseFile): boolean {
   if (file.header()?.journalMode === 'wal') return false
-  return withFile(file.files, `${file.path}-journal`, fs.constants.O_RDONLY, (fd) =>
-    hasJournalMagic(readerOf(nodeFiles, fd)(0, JOURNAL_MAGIC_SIZE)),
-  )
+  try {
+    return withFile(file.files, `${file.path}-journal`, fs.constants.O_RDONLY, (fd) =>
+      hasJournalMagic(readerOf(nodeFiles, fd)(0, JOURNAL_MAGIC_SIZE)),
+    )
+  } catch (error) {
+    if (errorCode(error) !== 'EACCES') throw error
+    return true
+  }
 }

@@ -3,10 +3,11 @@
  * gets nothing of what may only root read, and no file of root's elsewhere is touched.
  */
 
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Source } from '../../src/apply/testing.ts'
 import { uploadTransactions } from '../../src/backup/ship/upload.ts'
@@ -16,6 +17,8 @@ import { SourceLog } from '../../src/follow/testing.ts'
 import { toTXID } from '../../src/ltx/format/types.ts'
 import { DirectoryStore } from '../../src/objectstore/directory/store.ts'
 import { IS_ROOT } from '../conformance/served.ts'
+import { User } from '../harness/as-user.ts'
+import { LTXD_CLI } from '../harness/ltxd-node.ts'
 import { NOBODY } from './nobody.ts'
 
 const UID = 65_534
@@ -241,4 +244,28 @@ asRoot('on a file system that shows another owner, nothing is restored, moved aw
   const before = picture(home)
   await shown(() => expect(database.follow(path)).rejects.toThrow(message))
   expect(picture(home)).toEqual(before)
+})
+
+asRoot('another user’s journal that the follower may not read keeps the database waiting, and is named', async () => {
+  const database = await shipped('a.db')
+  await database.commit('PRAGMA journal_mode = delete')
+  fs.chmodSync(join(dir, 'backup'), 0o755)
+  execFileSync('chmod', ['-R', 'a+rX', join(dir, 'backup')])
+  const user = new User()
+  open.push({ close: () => user.remove() })
+  const path = join(user.home, 'copy.db')
+  const [command, args] = user.command([
+    ...[user.node, user.seen(LTXD_CLI), 'follow', '--once', `file://${join(dir, 'backup')}`, 'a.db', '-o', path],
+  ])
+  expect(spawnSync(command, args).status).toBe(0)
+  fs.writeFileSync(`${path}-journal`, Buffer.alloc(600, 'junk'), { mode: 0o600 })
+  fs.chownSync(`${path}-journal`, user.uid - 1, user.uid - 1)
+  const follow = spawn(command, args)
+  open.push({ close: () => follow.kill() })
+  const ended = setTimeout(() => follow.kill(), 60_000)
+  const line: unknown = (await createInterface(follow.stdout)[Symbol.asyncIterator]().next()).value
+  clearTimeout(ended)
+  expect(line).toMatch(
+    /lagging.*copy\.db-journal belongs to user 65533, who may not write to the database: move it away/,
+  )
 })
