@@ -14,7 +14,7 @@ export type { StreamSink } from './sink.ts'
 
 export interface StreamClientOptions {
   readonly primary: NodeAddress
-  /** The term in which the primary is known to lead. */
+  /** The term in which the primary leads, as its lease says; 0 if no lease says one: it is static. */
   readonly term: bigint
   readonly sink: StreamSink
   readonly logger: Logger
@@ -42,7 +42,8 @@ export class StreamClient {
   readonly #timers = new Set<NodeJS.Timeout>()
   #running: Promise<void> | undefined
   #stream: PrimaryStream | undefined
-  #term: bigint
+  /** The highest term of a static primary of which anything was applied. */
+  #appliedTerm = 0n
   #lastError: string | undefined
   #lagMs = 0
   #catchUp: CatchUp | undefined
@@ -51,7 +52,6 @@ export class StreamClient {
 
   constructor(options: StreamClientOptions) {
     this.#options = options
-    this.#term = options.term
     this.#logger = options.logger.child({ host: options.primary.hostname, url: options.primary.url })
     this.#limited = limitLines(this.#logger)
   }
@@ -118,6 +118,7 @@ export class StreamClient {
   /** Returns how long the connection lasted. */
   async #connectOnce(): Promise<number> {
     let connectedAtMs: number | undefined
+    let helloTerm = 0n
     const stream = new PrimaryStream({
       sink: this.#options.sink,
       url: this.#options.primary.url,
@@ -129,10 +130,11 @@ export class StreamClient {
         connectedAtMs = performance.now()
         // Until then, what the last connection brought may still make this node catch up.
         this.#catchUp = undefined
-        this.#term = term
+        helloTerm = term
         this.#lastError = undefined
         this.#logger.info({ peer: nodeId, term: term.toString() }, 'connected to the primary')
       },
+      applied: () => this.#applied(helloTerm),
       caughtUp: (withholds) => {
         this.#withholds = withholds
         this.#catchUp = new CatchUp(this.#lanes.values())
@@ -212,10 +214,17 @@ export class StreamClient {
     this.#options.sink.alive(this.#lagMs)
   }
 
-  /** I6: a node that has seen a term accepts no lower one. */
+  /**
+   * I6: a node that has seen a term accepts no lower one. A hello alone proves none, or whoever answers once at the
+   * primary's address could keep the primary out: the lease says a term, or what was applied proves it.
+   */
   #highestTerm(): bigint {
-    const known = this.#options.sink.term()
-    return known > this.#term ? known : this.#term
+    const { term, sink } = this.#options
+    return [term, sink.term(), this.#appliedTerm].reduce((a, b) => (a > b ? a : b))
+  }
+
+  #applied(term: bigint): void {
+    if (this.#options.term === 0n && term > this.#appliedTerm) this.#appliedTerm = term
   }
 
   /** Logs the loss of a connection, and each new reason why there is none, once. */

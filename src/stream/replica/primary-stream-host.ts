@@ -13,6 +13,8 @@ export interface PrimaryStreamHost {
   existing(name: string): Lane | undefined
   lanes(): Iterable<Lane>
   connected(hello: PrimaryHello): void
+  /** Something that came by this connection is applied. */
+  applied(): void
   /** `withholds`: all but what the primary lacks itself. */
   caughtUp(withholds: boolean): void
   arrived(timestampMs: number): void

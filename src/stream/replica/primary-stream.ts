@@ -2,7 +2,7 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { connectionLost, StreamLostError, StreamProtocolError } from '../wire/errors.ts'
-import { DATABASE_WINDOW_BYTES, Flow, ITEM_COST_BYTES } from '../wire/flow.ts'
+import { Flow, ITEM_COST_BYTES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
 import { rejectionOfPrimary } from '../wire/hello.ts'
 import type { PrimaryHello, PrimaryMessage } from '../wire/messages.ts'
@@ -16,11 +16,13 @@ import {
 } from '../wire/messages.ts'
 import { readRejection } from '../wire/rejection.ts'
 import { FrameParser } from '../wire/wire.ts'
+import { Brought } from './brought.ts'
 import { Histories } from './histories.ts'
 import type { Lane } from './lane.ts'
 import { Leaving } from './leaving.ts'
 import { OpenLanes } from './open-lanes.ts'
 import type { PrimaryStreamHost } from './primary-stream-host.ts'
+import { Reports } from './reports.ts'
 
 const TICK_MS = HEARTBEAT_MS / 2
 /**
@@ -28,8 +30,6 @@ const TICK_MS = HEARTBEAT_MS / 2
  * suspended does not blame the primary.
  */
 const SILENT_TICKS = 6
-/** So many consumed bytes are reported at once. */
-const CREDIT_BYTES = DATABASE_WINDOW_BYTES / 8
 
 /** One connection to the primary, as its replica sees it. */
 export class PrimaryStream {
@@ -42,11 +42,10 @@ export class PrimaryStream {
   #over = false
   #hello: PrimaryHello | undefined
   #silentTicks = 0
-  readonly #acknowledgements = new Map<string, Position>()
-  readonly #credits = new Map<string, number>()
+  readonly #reports: Reports
   readonly #histories: Histories
   readonly #open = new OpenLanes()
-  #flushing = false
+  readonly #brought = new Brought()
   readonly #leaving = new Leaving()
 
   constructor(host: PrimaryStreamHost) {
@@ -64,6 +63,7 @@ export class PrimaryStream {
       headers: { 'content-type': CONTENT_TYPE, connection: 'close' },
     })
     this.#writer = new FrameWriter(this.#request)
+    this.#reports = new Reports(this.#writer, () => this.connected)
     this.#histories = new Histories((database) => host.sink.history(database), this.#writer)
   }
 
@@ -77,7 +77,7 @@ export class PrimaryStream {
     const tick = setInterval(() => this.#tick(), TICK_MS)
     this.#request.on('error', (error) => this.#end(connectionLost(error)))
     this.#request.on('response', (response) => this.#respond(response))
-    this.#request.on('drain', () => this.#schedule())
+    this.#request.on('drain', () => this.#reports.schedule())
     this.#request.setNoDelay(true)
     try {
       const { nodeId, hostname, url } = sink.self
@@ -105,11 +105,11 @@ export class PrimaryStream {
     return this.#leaving.answered(withinMs)
   }
 
-  /** Sent with the next flush. A newer position of the same database replaces it. */
+  /** Applied up to here. */
   acknowledge(database: string, position: Position): void {
     if (!this.connected) return
-    this.#acknowledgements.set(database, position)
-    this.#schedule()
+    if (this.#brought.includes(database, position)) this.#host.applied()
+    this.#reports.acknowledge(database, position)
   }
 
   /** Requests the restart that a lane wants. */
@@ -166,6 +166,7 @@ export class PrimaryStream {
         this.#take(message.database, ITEM_COST_BYTES)
         this.#host.arrived(message.timestampMs)
         this.#open.begin(this.#host.lane(message.database), (lane) => lane.snapshot(message))
+        this.#brought.snapshot(message.database, message.position)
         return
       case 'chunk':
         this.#take(message.database, body.length)
@@ -232,6 +233,7 @@ export class PrimaryStream {
       if (position === undefined) all.delete(lane.name)
       else all.set(lane.name, position)
     }
+    this.#brought.begin(all)
     for (const positions of positionMessages(all)) {
       this.#writer.writeNow(encodeReplicaMessage({ type: 'positions', positions, complete: false }))
     }
@@ -255,32 +257,7 @@ export class PrimaryStream {
   #consume(database: string, bytes: number): void {
     if (this.#over) return
     this.#flow.give(database, bytes)
-    const credit = (this.#credits.get(database) ?? 0) + bytes
-    this.#credits.set(database, credit)
-    if (credit >= CREDIT_BYTES || this.#flow.bytesOf(database) === 0) this.#schedule()
-  }
-
-  /** One flush for everything until the next turn of the event loop, and none while the connection is blocked. */
-  #schedule(): void {
-    if (this.#flushing || !this.connected || this.#writer.blocked) return
-    if (this.#acknowledgements.size === 0 && this.#credits.size === 0) return
-    this.#flushing = true
-    setImmediate(() => {
-      this.#flushing = false
-      if (this.connected) this.#flush()
-    })
-  }
-
-  #flush(): void {
-    const frames: Buffer[] = []
-    for (const positions of positionMessages(this.#acknowledgements)) {
-      frames.push(encodeReplicaMessage({ type: 'acknowledge', positions }))
-    }
-    for (const [database, bytes] of this.#credits)
-      frames.push(encodeReplicaMessage({ type: 'credit', database, bytes }))
-    this.#acknowledgements.clear()
-    this.#credits.clear()
-    if (frames.length > 0) this.#writer.writeNow(Buffer.concat(frames))
+    this.#reports.consumed(database, bytes, this.#flow.bytesOf(database) === 0)
   }
 
   #tick(): void {

@@ -9,6 +9,10 @@ export class RawPrimary {
   readonly node: TestPrimary
   readonly #responses: ServerResponse[] = []
   readonly #requests: IncomingMessage[] = []
+  /** The one that its hello says. */
+  term = 1n
+  /** From the next connection on, it is `node` that answers, if false. */
+  isRaw = true
   /** Called with each message of the replica. */
   received: (message: ReplicaMessage) => void = () => undefined
 
@@ -20,6 +24,7 @@ export class RawPrimary {
   async listen(connected: () => void = () => undefined): Promise<void> {
     const { nodeId } = this.node
     await this.node.listen((incoming, response) => {
+      if (!this.isRaw) return this.node.server.handle(incoming, response)
       const parser = new FrameParser()
       incoming.on('data', (chunk: Buffer) => {
         for (const frame of parser.push(chunk)) this.received(parseReplicaMessage(frame))
@@ -28,9 +33,16 @@ export class RawPrimary {
       this.#responses.push(response)
       this.#requests.push(incoming)
       response.writeHead(200, { 'content-type': CONTENT_TYPE })
-      this.send({ type: 'hello', protocol: PROTOCOL_VERSION, nodeId, hostname: 'raw', term: 1n, clusterId: 'c' })
+      const { term } = this
+      const clusterId = this.node.clusterId()
+      this.send({ type: 'hello', protocol: PROTOCOL_VERSION, nodeId, hostname: 'raw', term, clusterId })
       connected()
     })
+  }
+
+  /** Ends the newest connection. */
+  drop(): void {
+    this.#responses.at(-1)?.destroy()
   }
 
   /** It reads nothing more of the newest connection. */
