@@ -11,7 +11,7 @@ import { beginningAfter } from './beginning.ts'
 import type { Database } from './database.ts'
 import { importEncrypted } from './encrypted.ts'
 import type { JournalName } from './journal-name.ts'
-import { assertMayBegin, assertNoJournal } from './journal-rules.ts'
+import { assertNoJournal, mayBegin } from './journal-rules.ts'
 import { walWritten } from './unreplicated.ts'
 import { rejectNameless } from './wal-rejection.ts'
 
@@ -238,12 +238,13 @@ export class JournalContent extends PlainContent {
       return
     }
     this.#database.assertWriter(caller)
-    if (begins) assertMayBegin(this.#database, this.fd, caller)
+    if (begins) mayBegin(this.#database, this.fd, caller)
     try {
       write()
     } catch (error) {
       // What a failed write left may be a valid header, by which the next connection rolls back.
       if (begins && hasJournalMagic(this.#beginning(NOTHING, 0))) journal.begin(this.fd)
+      else if (!journal.active) journal.forget()
       throw error
     }
     if (begins) journal.begin(this.fd)

@@ -7,6 +7,7 @@ import { beginningAfter } from './beginning.ts'
 import { checkpointWrite } from './checkpoint-write.ts'
 import { PlainContent } from './contents.ts'
 import type { Database } from './database.ts'
+import { importCopied } from './journal-rules.ts'
 import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved, rejectWritable } from './rejection.ts'
 import type { Replacement } from './replacement.ts'
 import { UncapturedWrites } from './uncaptured-writes.ts'
@@ -211,6 +212,6 @@ export class DatabaseContent extends PlainContent {
   /** A file written without a journal, by cp or VACUUM INTO, becomes a database when its last writer closes it. */
   #importCopied(): void {
     this.#uncaptured.any = false
-    this.#database.importIfWhole()
+    importCopied(this.#database)
   }
 }

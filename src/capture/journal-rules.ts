@@ -1,12 +1,54 @@
 /** Which files that begin as a rollback journal does are that of their database's next transaction. */
 
+import fs from 'node:fs'
 import type { Caller } from '../fuse/content.ts'
 import type { FsError } from '../fuse/errno.ts'
+import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
+import type { Files } from '../util/files.ts'
+import { withFile } from '../util/files.ts'
 import type { Database } from './database.ts'
 import { reject } from './rejection.ts'
 
-/** The file `fd` is about to begin as a journal. Throws FsError if what it commits could not be told. */
-export function assertMayBegin(database: Database, fd: number, caller: Caller): void {
+/**
+ * The file `fd` is about to begin as a journal; -1 if it gets the name of one. SQLite has the database open while it
+ * writes one: any other was copied in with it. Throws FsError if what it commits could not be told.
+ */
+export function mayBegin(database: Database, fd: number, caller: Caller): void {
+  assertMayBegin(database, fd, caller)
+  const { tracked, authority, journal, file, replacing } = database
+  const isCopied = file.fd < 0 || replacing.current !== undefined
+  if (isCopied && tracked && authority.leads && !journal.active) journal.expectCopied()
+}
+
+/**
+ * A file that is in no log yet has been written: imports it if it is a whole database, as `isKnown` says it is. If a
+ * journal lies beside it that was copied before, it is captured when SQLite has rolled it back. False if it was not
+ * imported.
+ */
+export function importCopied(database: Database, isKnown = false): boolean {
+  return !awaitsRollback(database) && database.importIfWhole(isKnown)
+}
+
+function awaitsRollback({ files, path, journal, authority, events, name }: Database): boolean {
+  if (journal.active) return true
+  if (!authority.leads || !beginsAsJournal(files, `${path}-journal`)) return false
+  journal.begin(-1)
+  const message =
+    'a database was copied in with a journal: it is captured when SQLite has opened it, and rolled it back'
+  events.log('warn', message, { database: name })
+  return true
+}
+
+/** Whether SQLite would roll the database beside it back with the file. */
+export function beginsAsJournal(files: Files, path: string): boolean {
+  if (files.status(path)?.isFile() !== true) return false
+  const beginning = new Uint8Array(JOURNAL_MAGIC_SIZE)
+  return withFile(files, path, fs.constants.O_RDONLY, (fd) => {
+    return files.read(fd, beginning, 0, beginning.length, 0) === beginning.length && hasJournalMagic(beginning)
+  })
+}
+
+function assertMayBegin(database: Database, fd: number, caller: Caller): void {
   const { tracked, encryption, authority, journal, walMode, backfilled } = database
   if (!tracked || !authority.leads) return
   if (encryption === 'whole')

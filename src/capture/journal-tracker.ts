@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import type { Caller } from '../fuse/content.ts'
+import { forgetCopiedJournal, noteCopiedJournal } from '../log/copied-journal.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { PageList } from '../sqlite/page-list.ts'
@@ -34,17 +35,27 @@ export class JournalTracker {
   #begunLeading = true
   /** The log holds the transaction, but its journal could not be ended. */
   #isCaptured = false
+  /** Nobody here wrote the journal: it was copied in, and the log says so. */
+  #isCopied = false
 
   constructor(database: CapturedDatabase) {
     this.#database = database
   }
 
-  /** The journal that `fd` holds has a valid header. */
+  /** The journal that `fd` holds has a valid header. -1: nobody has it open. */
   begin(fd: number): void {
     this.active = true
     this.#fd = fd
     this.#begunLeading = this.#database.authority.leads
     this.#isCaptured = false
+  }
+
+  /** A journal that nobody here wrote is about to be valid. Throws; then it must not become so. */
+  expectCopied(): void {
+    const { files, logDir } = this.#database
+    if (logDir === undefined) return
+    this.#isCopied = true
+    noteCopiedJournal(files, logDir)
   }
 
   /**
@@ -136,6 +147,7 @@ export class JournalTracker {
   }
 
   forget(): void {
+    this.#forgetCopied()
     this.active = false
     this.#fd = -1
     this.#durable = false
@@ -147,6 +159,12 @@ export class JournalTracker {
   abandon(): void {
     this.forget()
     this.epoch++
+  }
+
+  #forgetCopied(): void {
+    const { files, logDir } = this.#database
+    if (this.#isCopied && logDir !== undefined) forgetCopiedJournal(files, logDir)
+    this.#isCopied = false
   }
 
   #makeDurable(): void {

@@ -13,6 +13,7 @@ import { ANY_DATABASE, type DatabaseFilter } from './database-filter.ts'
 import type { DatabaseOptions } from './database-options.ts'
 import { isDatabaseName } from './find-databases.ts'
 import { JournalName } from './journal-name.ts'
+import { importCopied } from './journal-rules.ts'
 import { MovedContent } from './moved-content.ts'
 import { NameRules } from './name-rules.ts'
 import { classify, type FileKind } from './naming.ts'
@@ -265,7 +266,7 @@ export class TrackedFiles {
     try {
       if (over !== undefined) this.sideFiles.removeLeft(over, this.shown.remove)
       if (countIfEncrypted(database) || database.fileState() === undefined) this.#forgetIdle(database)
-      else if (database.importIfWhole(encryptedPageSize !== undefined)) adoptWalBeside(database)
+      else if (importCopied(database, encryptedPageSize !== undefined)) adoptWalBeside(database)
     } catch (error) {
       const err = asError(error)
       database.rejection = `capturing it after its rename failed (${err.message}): restart the node`
@@ -276,8 +277,7 @@ export class TrackedFiles {
 
   /** The inode number of the file at `path`; 0 if there is none. */
   inodeOf(path: string): number {
-    const { root, files } = this.#options
-    return files.exists(`${root}/${path}`) ? (files.status(`${root}/${path}`)?.ino ?? 0) : 0
+    return this.#options.files.status(`${this.#options.root}/${path}`)?.ino ?? 0
   }
 
   /** Whether the filter excludes the name. It never excludes a database that has a history. */

@@ -1,9 +1,6 @@
-import fs from 'node:fs'
 import type { Caller, FileContent, Volume, VolumeNames } from '../fuse/content.ts'
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { TXID } from '../ltx/format/types.ts'
-import { hasJournalMagic, JOURNAL_MAGIC_SIZE } from '../sqlite/journal.ts'
-import { withFile } from '../util/files.ts'
 import type { Announcement } from './announcements.ts'
 import { adoptWalBeside, captureArriving, mayBecomeWal, undoArrival } from './arriving-wal.ts'
 import { assertNotWithheld, SOLE } from './authority.ts'
@@ -11,13 +8,12 @@ import { ClientRemovals } from './client-removals.ts'
 import type { Database } from './database.ts'
 import { ANY_DATABASE } from './database-filter.ts'
 import { filesBelow, isDatabaseName } from './find-databases.ts'
+import { beginsAsJournal, mayBegin } from './journal-rules.ts'
 import { classify } from './naming.ts'
 import { rejectLink, rejectPattern, rejectRename, rejectSideRename } from './rejection.ts'
 import { forgetRename, noteRename, type RenameOver } from './rename-over.ts'
 import type { TrackedFilesOptions } from './tracked-files.ts'
 import { TrackedFiles } from './tracked-files.ts'
-
-const { O_RDONLY } = fs.constants
 
 export type CaptureVolumeOptions = TrackedFilesOptions
 
@@ -95,7 +91,7 @@ export class CaptureVolume implements Volume {
     throw rejectLink(this.#options.events, path, caller)
   }
 
-  /** Renaming a database drops it and creates another. A WAL that gets its name commits. */
+  /** Renaming a database drops it and creates another. A WAL that gets its name commits, a journal waits for SQLite. */
   rename(from: string, to: string, isDirectory: boolean, perform: () => void, caller: Caller, isOpen = false): void {
     this.#journalEnded.delete(parent(from))
     this.#journalEnded.delete(parent(to))
@@ -110,7 +106,8 @@ export class CaptureVolume implements Volume {
     const encrypted = new Map(former.map((database) => [database, database.file.encryptedPageSize]))
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
-    if (arriving !== undefined) captureArriving(arriving, `${this.#options.root}/${from}`)
+    if (arriving?.kind === 'wal') captureArriving(arriving.database, `${this.#options.root}/${from}`)
+    if (arriving?.kind === 'journal') mayBegin(arriving.database, -1, caller)
     const others = tracked.knownAt(from, isDirectory).filter((database) => !moved.includes(database))
     const dropped: (() => void)[] = []
     let over: RenameOver | undefined
@@ -120,13 +117,15 @@ export class CaptureVolume implements Volume {
       over = isDirectory ? undefined : this.#noteSideFiles(from, to)
       perform()
     } catch (error) {
-      if (arriving !== undefined) undoArrival(arriving)
+      if (arriving?.kind === 'wal') undoArrival(arriving.database)
+      if (arriving?.kind === 'journal') arriving.database.journal.forget()
       for (const rejectWrites of dropped) rejectWrites()
       for (const each of [...moved, ...replaced])
         if (!each.tracked) tracked.importIfDatabase(each.name, encrypted.get(each))
       if (over !== undefined) forgetRename(this.#options.files, this.#options.root, over)
       throw error
     }
+    if (arriving?.kind === 'journal') arriving.database.journal.begin(-1)
     if (!isDirectory) for (const path of [from, to]) tracked.sideFiles.renamed(path, (fd) => tracked.names.plain(fd))
     tracked.unreplicated.renamed(from, to, isDirectory, (name) => isDatabaseName(name, tracked.filter))
     for (const database of others) tracked.renamed(database, renamed(database))
@@ -152,27 +151,21 @@ export class CaptureVolume implements Volume {
     tracked.names.assertMayBecome(from, to, caller)
   }
 
-  /** Returns the database whose WAL the file becomes, with transactions that are to be captured. Throws FsError. */
-  #assertSideName(from: string, to: string, caller: Caller, isOpen: boolean): Database | undefined {
+  /** Returns the database whose WAL or journal the file becomes, if that has content. Throws FsError. */
+  #assertSideName(from: string, to: string, caller: Caller, isOpen: boolean): Arriving | undefined {
     const { kind, database: name } = classify(to)
     const database = kind === 'database' ? undefined : this.tracked(name)
     if (database === undefined) return undefined
+    const path = `${this.#options.root}/${from}`
     // Nothing of it would be captured: its content stays that of a plain file. A side file of a moved database is none.
     const isPlain = isOpen && (classify(from).kind === 'database' || this.#tracked.sideFiles.has(from))
-    const isWal = kind === 'wal' && !isOpen && mayBecomeWal(database, `${this.#options.root}/${from}`)
-    const isJournal = kind === 'journal' && this.#isJournal(from)
-    if (isPlain || isJournal || (isInUse(database) && !isWal)) throw rejectSideRename(this.#options.events, to, caller)
+    const isWal = kind === 'wal' && !isOpen && mayBecomeWal(database, path)
+    const isJournal = kind === 'journal' && beginsAsJournal(this.#options.files, path)
+    const isUsed = isInUse(database) || (isJournal && (isOpen || database.journal.active))
+    if (isPlain || (isUsed && !isWal)) throw rejectSideRename(this.#options.events, to, caller)
     database.assertWriter(caller)
-    return isWal ? database : undefined
-  }
-
-  /** Whether SQLite would roll the database beside it back with the file. */
-  #isJournal(path: string): boolean {
-    const { root, files } = this.#options
-    const beginning = new Uint8Array(JOURNAL_MAGIC_SIZE)
-    return withFile(files, `${root}/${path}`, O_RDONLY, (fd) => {
-      return files.read(fd, beginning, 0, beginning.length, 0) === beginning.length && hasJournalMagic(beginning)
-    })
+    if (isWal) return { kind, database }
+    return isJournal ? { kind, database } : undefined
   }
 
   /** Notes the side files that the former database of the name left, if there are any. */
@@ -287,6 +280,12 @@ export class CaptureVolume implements Volume {
     // Committed in all of them, but not to be acknowledged any more.
     for (const { lateness } of committed) lateness.assertInTime()
   }
+}
+
+/** A file is renamed, and becomes a side file of the database. */
+interface Arriving {
+  readonly kind: 'wal' | 'journal'
+  readonly database: Database
 }
 
 /** Another WAL in the place of this one would lose transactions, or be written into by those who have the old one. */

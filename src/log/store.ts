@@ -8,6 +8,7 @@
  *   pages.bin      checksums of all pages at some position (page-checksums.ts)
  *   clean.json     after a clean stop, until the database is opened again: its file need not be read (trust.ts)
  *   doubted        a damaged page was found: the file must be read (trust.ts)
+ *   copied-journal a journal was copied in beside the database, and was not rolled back yet (copied-journal.ts)
  *   *.ltxlog       segments
  */
 

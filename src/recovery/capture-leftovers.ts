@@ -67,7 +67,8 @@ export function captureWal(database: Database, { header, transactions }: WalCont
   database.walMode = database.fileState()?.header.journalMode === 'wal'
 }
 
-function writePages(database: Database, commit: number, pgnos: Pgnos, page: (pgno: Pgno) => Uint8Array): void {
+/** Makes the file what `page` says. */
+export function writePages(database: Database, commit: number, pgnos: Pgnos, page: (pgno: Pgno) => Uint8Array): void {
   const { files, pageSize } = database
   database.withFile((fd) => {
     for (const pgno of pgnos) files.write(fd, page(pgno), 0, pageSize, (pgno - 1) * pageSize)

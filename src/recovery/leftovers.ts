@@ -1,6 +1,7 @@
 /** What a crash left of a database, gathered without changing anything. */
 
 import fs from 'node:fs'
+import { isJournalCopied } from '../log/copied-journal.ts'
 import type { LocatedEntry, LogState } from '../log/open.ts'
 import { inspectLog } from '../log/open.ts'
 import type { CleanStop } from '../log/trust.ts'
@@ -83,6 +84,7 @@ export function inspectLeftovers(scene: Scene): Leftovers {
           ? 'none'
           : findSuperJournal(scene, journal.superJournal, authorOf(files, path)),
       ...(journal.superJournal !== undefined && { superName: journal.superJournal }),
+      isCopied: isJournalCopied(files, logDir),
     },
     wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
   }

@@ -28,6 +28,7 @@ const facts = (fields: Partial<RecoveryFacts>): RecoveryFacts => ({
 const HOT = { pages: 3, superJournal: 'none' } as const
 const DECIDED = { pages: 3, superJournal: 'gone' } as const
 const UNDECIDED = { pages: 3, superJournal: 'present' } as const
+const COPIED = { ...HOT, isCopied: true } as const
 
 /** Situation, facts, steps: one row for each kind of crash. */
 const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
@@ -74,6 +75,21 @@ const TABLE: [string, Partial<RecoveryFacts>, string[]][] = [
       'capture-decided-transaction',
       'remove-leftovers',
     ],
+  ],
+  [
+    'a hot journal was copied in with the database',
+    { log: log(4, 7), journal: COPIED },
+    ['replay-log 5..7', 'roll-back-copied-journal', 'remove-leftovers'],
+  ],
+  [
+    'a hot journal was copied in beside a file that is gone',
+    { log: log(7, 7), file: undefined, journal: COPIED },
+    ['replay-log 1..7', 'roll-back-copied-journal', 'remove-leftovers'],
+  ],
+  [
+    'a journal whose super-journal is gone was copied in with the database',
+    { log: log(7, 7), journal: { ...COPIED, superJournal: 'gone' } },
+    ['verify', 'remove-leftovers'],
   ],
   [
     'the file is missing, the log has every transaction',

@@ -36,7 +36,13 @@ export interface RecoveryFacts {
   readonly remains: readonly string[]
   /** Present if the journal has a valid header. */
   readonly journal:
-    | { readonly pages: number; readonly superJournal: 'none' | SuperJournalState; readonly superName?: string }
+    | {
+        readonly pages: number
+        readonly superJournal: 'none' | SuperJournalState
+        readonly superName?: string
+        /** It was copied in beside the database (log/copied-journal.ts). */
+        readonly isCopied?: boolean
+      }
     | undefined
   /** Present if the WAL has committed transactions; `afterLog` of them are not in the log. */
   readonly wal: { readonly transactions: number; readonly afterLog: number } | undefined
@@ -49,6 +55,8 @@ export type RecoveryStep =
    */
   | { readonly step: 'keep-decided-transaction' }
   | { readonly step: 'roll-back-journal'; readonly pages: number }
+  /** What it restores is in no log, so it is rolled back after the replay, as a transaction of its own. */
+  | { readonly step: 'roll-back-copied-journal'; readonly pages: number; readonly position: Position }
   | { readonly step: 'replay-log'; readonly after: TXID; readonly to: TXID }
   /** The file is trusted to be as the clean stop left it. */
   | { readonly step: 'believe'; readonly position: Position }
@@ -79,7 +87,9 @@ export function planRecovery(facts: RecoveryFacts): RecoveryPlan {
   if (rebuild && log.first !== 1n) {
     return { kind: 'refuse', reason: 'its file is missing, and its log does not reach back to the first transaction' }
   }
-  return { kind: 'recover', steps: isClean(facts) ? resumeCleanStop(facts, log) : resume(facts, log, rebuild) }
+  if (isClean(facts)) return { kind: 'recover', steps: resumeCleanStop(facts, log) }
+  const isCopied = facts.journal?.isCopied === true
+  return { kind: 'recover', steps: (isCopied ? resumeBesideCopied : resume)(facts, log, rebuild) }
 }
 
 function isClean({ file, journal, wal }: RecoveryFacts): boolean {
@@ -124,6 +134,19 @@ function resume(
   return steps
 }
 
+/** As SQLite would: it ignores a journal whose super-journal is gone. */
+function resumeBesideCopied(
+  { journal }: RecoveryFacts,
+  { last, synced }: NonNullable<RecoveryFacts['log']>,
+  rebuild: boolean,
+): RecoveryStep[] {
+  const after = rebuild ? (0n as TXID) : synced.txid
+  const steps: RecoveryStep[] = last.txid > after ? [{ step: 'replay-log', after, to: last.txid }] : []
+  if (journal === undefined || journal.superJournal === 'gone') steps.push({ step: 'verify', position: last })
+  else steps.push({ step: 'roll-back-copied-journal', pages: journal.pages, position: last })
+  return [...steps, { step: 'remove-leftovers' }]
+}
+
 /**
  * The TXID after which to replay. The journal may belong to the last transaction that is durable in the file, if the
  * journal's end did not reach the disk. Rolling it back has then removed that transaction from the file, so the replay
@@ -148,6 +171,8 @@ function describe(step: RecoveryStep): string {
       return `replay log ${step.after + 1n}..${step.to}`
     case 'roll-back-journal':
       return `roll back journal (${step.pages} pages)`
+    case 'roll-back-copied-journal':
+      return `roll back a journal that was copied in (${step.pages} pages)`
     case 'capture-wal':
       return `capture ${step.transactions} transactions from the WAL`
     case 'fold-wal':

@@ -4,7 +4,8 @@ import type { DatabaseOptions } from '../capture/database-options.ts'
 import type { LogFields } from '../capture/events.ts'
 import { Proof } from '../capture/proof.ts'
 import { countIfEncrypted } from '../capture/unreplicated.ts'
-import { continueLog, cutTornTail, type LogState } from '../log/open.ts'
+import { forgetCopiedJournal } from '../log/copied-journal.ts'
+import { continueLog, type LogState } from '../log/open.ts'
 import { foldAll } from '../log/page-checksums.ts'
 import { writeSynced } from '../log/store.ts'
 import { trustAgain } from '../log/trust.ts'
@@ -23,13 +24,15 @@ import type { Files } from '../util/files.ts'
 import { parentOf, withFile } from '../util/files.ts'
 import { captureDecided, captureWal } from './capture-leftovers.ts'
 import { pageChecksumsFromLog } from './checksums-from-log.ts'
+import { captureRollback } from './copied-journal.ts'
 import { type DecidedTransaction, readDecided } from './decided.ts'
 import { readHeader } from './encrypted-file.ts'
 import type { Leftovers } from './leftovers.ts'
 import type { RecoveryStep } from './plan.ts'
 import { describeSteps, planRecovery } from './plan.ts'
 import { assertExact, checksumPages, foldWal, pageReader, replayLog, restorePages, rollBackJournal } from './repair.ts'
-import { findResidue, Unrecoverable } from './residue.ts'
+import { differs, findResidue, Unrecoverable } from './residue.ts'
+import { cutTorn } from './torn-tail.ts'
 
 export interface RecoveryOptions extends Omit<DatabaseOptions, 'logs' | 'path'>, Omit<LogWriterOptions, 'failed'> {
   readonly dataDir: string
@@ -74,7 +77,8 @@ export class Recovery {
     const plan = planRecovery(facts)
     for (const problem of this.#found.problems) this.#warn(`recovering without a state file: ${problem}`)
     if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason, plan.advice)
-    if (log?.torn !== undefined) this.#cutTorn(log.torn)
+    if (log?.torn !== undefined) cutTorn(this.#files, log.torn, this.#options, (...said) => this.#warn(...said))
+    if (facts.journal === undefined) forgetCopiedJournal(this.#files, this.#logDir)
     if (plan.kind === 'recover') {
       const steps = describeSteps(plan.steps)
       if (steps !== '') this.#options.events.log('info', 'recovering', { database: this.#options.name, steps })
@@ -124,6 +128,8 @@ export class Recovery {
           entries.filter(({ header }) => header.maxTXID > step.after),
         )
       }
+      case 'roll-back-copied-journal':
+        return this.#rollBackCopied(found.log as LogState, found.journal as Journal, step.position)
       case 'believe':
         return this.#resumeCleanStop(found.log as LogState, step.position)
       case 'verify-touched':
@@ -151,20 +157,6 @@ export class Recovery {
   #import(): void {
     const database = new Database(this.#databaseOptions)
     if (database.importIfWhole()) this.#recovered = database
-  }
-
-  #cutTorn(torn: NonNullable<LogState['torn']>): void {
-    const { dataDir, name, nowMs } = this.#options
-    const copyPath = `${dataDir}/diverged/${name}/${nowMs()}-torn.ltxlog`
-    cutTornTail(this.#files, torn, copyPath)
-    const copy = torn.holdsRecords || torn.later.length > 0 ? copyPath : undefined
-    const fields = { offsetBytes: torn.at, copy, ...(torn.whole > 0 && { transactions: torn.whole }) }
-    this.#warn(
-      torn.whole === 0
-        ? 'the LTX log ended in an unfinished transaction, which was cut'
-        : 'a power loss lost a transaction of the LTX log: it and those after it were cut, and are kept as a copy',
-      fields,
-    )
   }
 
   #warn(message: string, fields: LogFields = {}): void {
@@ -221,6 +213,14 @@ export class Recovery {
     this.#finish()
   }
 
+  /** What an application rolled back before the crash has the journal's content; any other page has the log's. */
+  #rollBackCopied(log: LogState, journal: Journal, expected: Position): void {
+    const checksums = pageChecksumsFromLog(this.#files, this.#logDir, expected) ?? this.#readPages(log).checksums
+    if (foldAll(checksums) !== expected.checksum) throw differs(expected, '')
+    const { header, pageSize } = this.#openFile(log)
+    captureRollback((this.#recovered = this.#resumed(log, checksums, pageSize, header)), journal)
+  }
+
   #resumed(log: LogState, checksums: BigUint64Array, pageSize: number, header: DatabaseHeader): Database {
     const { journalMode, encryption } = header
     const pages = new PageTable(checksums)
@@ -233,16 +233,15 @@ export class Recovery {
     const files = this.#files
     const path = this.#path
     const logDir = this.#logDir
-    const rolledBack = this.#rolledBack
     let found = this.#readPages(log)
-    if (rolledBack && foldAll(found.checksums) !== expected.checksum) {
+    if (this.#rolledBack && foldAll(found.checksums) !== expected.checksum) {
       restorePages(files, path, log, this.#found.journal as Journal)
       found = this.#readPages(log)
     }
     const { header, pageSize, checksums } = found
     const { freelistTrunk } = header
     const matches = foldAll(checksums) === expected.checksum
-    const mismatch = { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack }
+    const mismatch = { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack: this.#rolledBack }
     const residue = matches ? [] : findResidue(mismatch)
 
     const database = (this.#recovered = this.#resumed(log, checksums, pageSize, header))
@@ -288,6 +287,7 @@ export class Recovery {
     withFile(files, path, O_RDWR, (fd) => files.sync(fd))
     for (const suffix of ['-journal', '-wal', '-shm']) if (files.exists(path + suffix)) files.unlink(path + suffix)
     files.syncDirectory(parentOf(path))
+    forgetCopiedJournal(files, this.#logDir)
     if (recovered === undefined) return
     const { position, pages, pageSize, trust } = recovered
     writeSynced(files, this.#logDir, position)

@@ -19,6 +19,14 @@ export class Unrecoverable extends LtxdError {
   }
 }
 
+/** The pages of a database's file are not those of its last transaction. `what`: which, as far as that is known. */
+export function differs(expected: Position, what: string): Unrecoverable {
+  return new Unrecoverable(
+    `its pages do not have the checksum of its last transaction ${formatPosition(expected)}${what}: ` +
+      'the file was changed while no node served it, or the disk lost writes',
+  )
+}
+
 /** A file whose pages do not have the log's last checksum. */
 export interface Mismatch {
   readonly files: Files
@@ -40,11 +48,7 @@ export interface Mismatch {
  */
 export function findResidue(mismatch: Mismatch): [Pgno, Checksum][] {
   const { files, path, logDir, expected, checksums, pageSize, freelistTrunk, rolledBack } = mismatch
-  const problem = (what: string) =>
-    new Unrecoverable(
-      `its pages do not have the checksum of its last transaction ${formatPosition(expected)}${what}: ` +
-        'the file was changed while no node served it, or the disk lost writes',
-    )
+  const problem = (what: string) => differs(expected, what)
   const wanted = pageChecksumsFromLog(files, logDir, expected)
   if (wanted === undefined) throw problem('')
   if (wanted.length !== checksums.length) throw problem(` (${checksums.length} pages instead of ${wanted.length})`)

@@ -61,6 +61,8 @@ export function describeStep(step: RecoveryStep): string {
       return 'read the pages of the transaction that the removal of the super-journal committed'
     case 'roll-back-journal':
       return `roll back the journal: ${count(step.pages, 'page')}`
+    case 'roll-back-copied-journal':
+      return `roll back the journal that was copied in, ${count(step.pages, 'page')}, as the next transaction`
     case 'replay-log':
       return `replay the log into the file: ${range(step.after, step.to)}`
     case 'believe':
