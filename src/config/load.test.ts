@@ -222,6 +222,7 @@ exec:
     ['{ consul: { url: "http://x/?dc=a" } }', 'lease.consul.url: has a query'],
     ['{ consul: { uri: "http://x" } }', 'lease.consul.uri: unknown key; known here: url, key'],
     ['advertise-url: 127.0.0.1:20202', 'lease.advertise-url: "127.0.0.1:20202" is not a URL'],
+    ['advertise-url: https://a:1', 'lease.advertise-url: scheme "https:" is not known to peers: expected http://'],
     ['advertise-url: http://a:1/x', 'lease.advertise-url: "http://a:1/x" has more than host and port'],
     ['consul: { url: "http://t0ken@x" }', 'lease.consul.url: has a user name'],
   ])('%s', (text, expected) => {
@@ -263,16 +264,8 @@ test('an address that is not loopback is rejected', () => {
   expect(addr('localhost:0')).toEqual({ host: 'localhost', port: 0 })
   expect(addr('20203')).toEqual({ host: '127.0.0.1', port: 20203 })
   expect(addr(':0')).toEqual({ host: '127.0.0.1', port: 0 })
-  for (const other of [
-    '0.0.0.0:80',
-    '[::]:80',
-    '10.0.0.1:80',
-    'example.com:80',
-    '[::ffff:10.0.0.1]:80',
-    '127.evil.com:80',
-  ]) {
-    expect(() => addr(other), other).toThrow(/would let other machines in/)
-  }
+  const open = ['0.0.0.0:80', '[::]:80', '10.0.0.1:80', 'example.com:80', '[::ffff:10.0.0.1]:80', '127.evil.com:80']
+  for (const other of open) expect(() => addr(other), other).toThrow(/would let other machines in/)
 })
 
 test('mount, data directory and backup must not overlap', () => {

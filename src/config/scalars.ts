@@ -176,15 +176,14 @@ export const consulUrl = scalar('URL, http:// or https://', (value) => {
 })
 
 /** The URL at which peers reach a node: `http://HOST:PORT`, with nothing after it. */
-export const peerUrl = scalar('URL, http:// or https://', (value) => {
+export const peerUrl = scalar('URL, http://', (value) => {
   const example = 'expected http://HOST:PORT'
   if (typeof value !== 'string' || !URL.canParse(value))
     return new Rejection(`${shownUrl(value)} is not a URL: ${example}`)
   const { protocol, username, password, pathname, search, hash, origin } = new URL(value)
   if (username !== '' || password !== '')
     return new Rejection(`contains credentials, which peers would see: ${example}`)
-  if (protocol !== 'http:' && protocol !== 'https:')
-    return new Rejection(`scheme "${protocol}" is not known: ${example}`)
+  if (protocol !== 'http:') return new Rejection(`scheme "${protocol}" is not known to peers: ${example}`)
   if (pathname !== '/' || search !== '' || hash !== '')
     return new Rejection(`${shownUrl(value)} has more than host and port: ${example}`)
   return origin

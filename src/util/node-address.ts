@@ -12,8 +12,9 @@ export const peerUrl = z.string().max(2048).refine(isPeerUrl, 'is no URL of a no
 function isPeerUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const { protocol, username, password, pathname, search, hash } = new URL(text)
+  // Peers stream over plain HTTP only.
   const bare = username === '' && password === '' && pathname === '/' && search === '' && hash === ''
-  return bare && (protocol === 'http:' || protocol === 'https:') && !/[?#]/.test(text)
+  return bare && protocol === 'http:' && !/[?#]/.test(text)
 }
 
 /** A node, as people and nodes name it. */

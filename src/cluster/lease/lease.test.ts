@@ -86,6 +86,11 @@ test.each<[string, string | Buffer, string]>([
     altered((record) => (record.holder = { ...RECORD.holder, url: 'file:///etc' })),
     'holder.url',
   ],
+  [
+    'a URL that peers cannot stream from',
+    altered((record) => (record.holder = { ...RECORD.holder, url: 'https://a:1' })),
+    'holder.url',
+  ],
   ['a TTL that is too long', altered((record) => (record.ttlMs = 1e12)), 'ttlMs: '],
   ['a TTL of 0', altered((record) => (record.ttlMs = 0)), 'ttlMs: '],
   ['another state', altered((record) => (record.state = 'free')), 'state: '],

@@ -118,8 +118,21 @@ export class StreamClient {
   /** Returns how long the connection lasted. */
   async #connectOnce(): Promise<number> {
     let connectedAtMs: number | undefined
+    const connected = () => (connectedAtMs = performance.now())
+    try {
+      this.#stream = this.#newStream(connected)
+      await this.#stream.run()
+    } catch (error) {
+      this.#report(error, connectedAtMs !== undefined)
+    }
+    this.#stream = undefined
+    return connectedAtMs === undefined ? 0 : performance.now() - connectedAtMs
+  }
+
+  /** Throws StreamLostError when no connection can be begun. */
+  #newStream(connected: () => void): PrimaryStream {
     let helloTerm = 0n
-    const stream = new PrimaryStream({
+    return new PrimaryStream({
       sink: this.#options.sink,
       url: this.#options.primary.url,
       term: () => this.#highestTerm(),
@@ -127,7 +140,7 @@ export class StreamClient {
       existing: (name) => this.#lanes.get(name),
       lanes: () => this.#lanes.values(),
       connected: ({ term, nodeId }) => {
-        connectedAtMs = performance.now()
+        connected()
         // Until then, what the last connection brought may still make this node catch up.
         this.#catchUp = undefined
         helloTerm = term
@@ -147,14 +160,6 @@ export class StreamClient {
         this.#progressed()
       },
     })
-    this.#stream = stream
-    try {
-      await stream.run()
-    } catch (error) {
-      this.#report(error, connectedAtMs !== undefined)
-    }
-    this.#stream = undefined
-    return connectedAtMs === undefined ? 0 : performance.now() - connectedAtMs
   }
 
   /** Throws StreamProtocolError when the primary names too many. */

@@ -48,6 +48,7 @@ export class PrimaryStream {
   readonly #brought = new Brought()
   readonly #leaving = new Leaving()
 
+  /** Throws StreamLostError for a URL that no request can be made to. */
   constructor(host: PrimaryStreamHost) {
     this.#host = host
     this.#ended = new Promise((_, reject) => {
@@ -57,11 +58,7 @@ export class PrimaryStream {
         reject(error)
       }
     })
-    this.#request = request(`${host.url.replace(/\/+$/, '')}/stream`, {
-      method: 'POST',
-      agent: false,
-      headers: { 'content-type': CONTENT_TYPE, connection: 'close' },
-    })
+    this.#request = requestStream(host.url)
     this.#writer = new FrameWriter(this.#request)
     this.#reports = new Reports(this.#writer, () => this.connected)
     this.#histories = new Histories((database) => host.sink.history(database), this.#writer)
@@ -267,5 +264,14 @@ export class PrimaryStream {
       return
     }
     if (this.connected && !this.#writer.blocked) this.#writer.writeNow(encodeReplicaMessage({ type: 'alive' }))
+  }
+}
+
+function requestStream(url: string): ClientRequest {
+  const headers = { 'content-type': CONTENT_TYPE, connection: 'close' }
+  try {
+    return request(`${url.replace(/\/+$/, '')}/stream`, { method: 'POST', agent: false, headers })
+  } catch (error) {
+    throw connectionLost(error instanceof Error ? error : new Error(String(error)))
   }
 }

@@ -153,7 +153,7 @@ describe('messages', () => {
         protocol: fc.nat(),
         nodeId: fc.constant('0123456789abcdef'),
         hostname: fc.stringMatching(/^[a-z.]{0,20}$/),
-        url: fc.constantFrom('http://a:1', 'https://b'),
+        url: fc.constantFrom('http://a:1', 'http://b'),
         term,
       }),
       fc.record({ type: fc.constant('history' as const), database: name, positions: fc.array(position) }),
