@@ -73,23 +73,23 @@ export class TurnStore implements ObjectStore {
     return this.#store.get(key, range, signal)
   }
 
-  async head(key: string): Promise<ObjectHead | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
     await this.#turn(`head ${key}`)
-    return this.#store.head(key)
+    return this.#store.head(key, signal)
   }
 
-  async *list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, startAfter?: string, signal?: AbortSignal): AsyncIterable<ObjectInfo> {
     await this.#turn(`list ${prefix}`)
-    yield* this.#store.list(prefix, startAfter)
+    yield* this.#store.list(prefix, startAfter, signal)
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     await this.#turn(`delete ${keys.join(' ')}`)
-    await this.#store.delete(keys)
+    await this.#store.delete(keys, signal)
   }
 
-  clockMs(): Promise<number | undefined> {
-    return this.#store.clockMs()
+  clockMs(signal?: AbortSignal): Promise<number | undefined> {
+    return this.#store.clockMs(signal)
   }
 
   async close(): Promise<void> {}

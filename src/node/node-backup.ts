@@ -206,9 +206,7 @@ export class NodeBackup {
   }
 
   /** The last transaction that this node knows to be in the backup; 0 when it knows of none. */
-  lastUploaded(name: string): TXID {
-    return this.#uploadedUpTo.get(name) ?? (0n as TXID)
-  }
+  lastUploaded = (name: string): TXID => this.#uploadedUpTo.get(name) ?? (0n as TXID)
 
   status(): Map<string, BackupStatus> {
     const status = new Map<string, BackupStatus>()
@@ -278,8 +276,11 @@ export class NodeBackup {
     this.#added.clear()
     this.#dropped.clear()
     clearInterval(this.#forgetting)
-    if (drainMs === 0) this.#waiting.abort(new Error('this node ships nothing more'))
+    const end = () => this.#waiting.abort(new Error('this node ships nothing more'))
+    const late = setTimeout(end, drainMs)
+    if (drainMs === 0) end()
     await service?.stop({ drainMs })
+    clearTimeout(late)
   }
 }
 

@@ -40,6 +40,10 @@ export interface ByteRange {
   readonly end?: number
 }
 
+/**
+ * Every call ends with its signal, and rejects with its reason, however long the store takes. It begins nothing after
+ * that; what it had under way by then may still take effect.
+ */
 export interface ObjectStore {
   /** The store's address without secrets, for messages. */
   readonly url: string
@@ -50,15 +54,15 @@ export interface ObjectStore {
   /** Throws ObjectNotFoundError. */
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>>
   /** undefined when there is no such object. */
-  head(key: string): Promise<ObjectHead | undefined>
+  head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
   /** Ascending by key: the objects whose keys start with `prefix` and come after `startAfter`. */
-  list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo>
+  list(prefix: string, startAfter?: string, signal?: AbortSignal): AsyncIterable<ObjectInfo>
   /** Missing keys are not an error. */
-  delete(keys: readonly string[]): Promise<void>
+  delete(keys: readonly string[], signal?: AbortSignal): Promise<void>
   /**
    * The store's own clock now, in ms since the Unix epoch, to about a second. Undefined where it shows none. What is
    * deleted by its age is deleted only while this clock agrees with the machine's.
    */
-  clockMs(): Promise<number | undefined>
+  clockMs(signal?: AbortSignal): Promise<number | undefined>
   close(): Promise<void>
 }

@@ -4,8 +4,9 @@ export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-/** The promise's outcome, or the rejection with the reason of `signal`, whichever comes first. */
-export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+/** The promise's outcome, or the rejection with the reason of `signal`, if any, whichever comes first. */
+export async function unlessAborted<T>(signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
+  if (signal === undefined) return promise
   // Nobody waits for it any more: that it fails, too, must not end the process.
   if (signal.aborted) promise.catch(() => undefined)
   signal.throwIfAborted()
@@ -18,6 +19,33 @@ export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>)
     return await Promise.race([promise, rejected])
   } finally {
     signal.removeEventListener('abort', abort)
+  }
+}
+
+/**
+ * The items of a source. Waiting for the next one ends with the signal; the source is told that no more are wanted, and
+ * is left to end by itself.
+ */
+export async function* itemsUnlessAborted<T>(
+  signal: AbortSignal | undefined,
+  source: AsyncIterable<T>,
+): AsyncGenerator<T, void> {
+  const items = source[Symbol.asyncIterator]()
+  let isWaiting = false
+  let hasEnded = false
+  try {
+    for (;;) {
+      signal?.throwIfAborted()
+      isWaiting = true
+      const next = await unlessAborted(signal, items.next())
+      isWaiting = false
+      hasEnded = next.done === true
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    const left = hasEnded ? undefined : Promise.resolve(items.return?.()).catch(() => undefined)
+    if (!isWaiting) await left
   }
 }
 

@@ -20,11 +20,13 @@ const HEAD_CONCURRENCY = 16
  */
 export class Descriptions {
   readonly #store: ObjectStore
+  readonly #signal: AbortSignal | undefined
   readonly #limit = pLimit(HEAD_CONCURRENCY)
   readonly #known = new Map<string, Promise<FileMetadata>>()
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, signal?: AbortSignal) {
     this.#store = store
+    this.#signal = signal
   }
 
   async of(files: readonly BackupFile[]): Promise<DescribedFile[]> {
@@ -41,7 +43,7 @@ export class Descriptions {
   #load(file: BackupFile): Promise<FileMetadata> {
     let metadata = this.#known.get(file.key)
     if (metadata === undefined) {
-      metadata = this.#limit(() => loadMetadata(this.#store, file))
+      metadata = this.#limit(() => loadMetadata(this.#store, file, this.#signal))
       this.#known.set(file.key, metadata)
     }
     return metadata

@@ -45,8 +45,8 @@ export interface BackupHistory {
 }
 
 /** Lists one database, with one listing. An unknown database has no files and no markers. */
-export async function loadHistory(store: ObjectStore, database: string): Promise<BackupHistory> {
-  const histories = await collect(store, databasePrefix(database))
+export async function loadHistory(store: ObjectStore, database: string, signal?: AbortSignal): Promise<BackupHistory> {
+  const histories = await collect(store, { prefix: databasePrefix(database), signal })
   return histories.get(database) ?? { database, files: [], markers: [] }
 }
 
@@ -68,17 +68,22 @@ export async function loadLevel(
   store: ObjectStore,
   database: string,
   level: number,
-  from?: TXID,
+  { from, signal }: { readonly from?: TXID | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<readonly BackupFile[]> {
   const prefix = levelPrefix(store.layout, database, level)
   // Keys begin with the first transaction, so the TXID alone sorts before every key that begins with it.
-  const histories = await collect(store, prefix, from === undefined ? undefined : prefix + formatTXID(from))
+  const startAfter = from === undefined ? undefined : prefix + formatTXID(from)
+  const histories = await collect(store, { prefix, startAfter, signal })
   return histories.get(database)?.files ?? []
 }
 
 /** As `loadHistory`, for the markers alone. */
-export async function loadMarkers(store: ObjectStore, database: string): Promise<readonly BackupMarker[]> {
-  const histories = await collect(store, markerPrefix(database))
+export async function loadMarkers(
+  store: ObjectStore,
+  database: string,
+  signal?: AbortSignal,
+): Promise<readonly BackupMarker[]> {
+  const histories = await collect(store, { prefix: markerPrefix(database), signal })
   return histories.get(database)?.markers ?? []
 }
 
@@ -91,7 +96,7 @@ export async function loadHistories(
   unusable?: (name: string) => void,
 ): Promise<ReadonlyMap<string, BackupHistory>> {
   const names = new Set<string>()
-  const histories = await collect(store, '', undefined, (key) => {
+  const histories = await collect(store, { prefix: '' }, (key) => {
     const name = unusableDatabase(store.layout, key)
     if (name !== undefined) names.add(name)
   })
@@ -100,8 +105,12 @@ export async function loadHistories(
 }
 
 /** An object's metadata; empty when the object is gone, or was written by a program that stores none. */
-export async function loadMetadata(store: ObjectStore, file: { readonly key: string }): Promise<FileMetadata> {
-  const head = await store.head(file.key)
+export async function loadMetadata(
+  store: ObjectStore,
+  file: { readonly key: string },
+  signal?: AbortSignal,
+): Promise<FileMetadata> {
+  const head = await store.head(file.key, signal)
   return head === undefined ? {} : parseMetadata(head.metadata)
 }
 
@@ -148,14 +157,19 @@ export function historyOf(
   return finished(builders).get(database) ?? { database, files: [], markers: [] }
 }
 
+interface Listing {
+  readonly prefix: string
+  readonly startAfter?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 async function collect(
   store: ObjectStore,
-  prefix: string,
-  startAfter?: string,
+  { prefix, startAfter, signal }: Listing,
   ignored?: (key: string) => void,
 ): Promise<Map<string, BackupHistory>> {
   const builders = new Map<string, Builder>()
-  for await (const info of store.list(prefix, startAfter)) {
+  for await (const info of store.list(prefix, startAfter, signal)) {
     const parsed = parseKey(store.layout, info.key)
     if (parsed === undefined) ignored?.(info.key)
     else add(builders, parsed, info)

@@ -13,7 +13,7 @@ import type { BackupFile } from './history.ts'
 export async function readHeader(store: ObjectStore, key: string, signal?: AbortSignal): Promise<Header> {
   const chunks: Uint8Array[] = []
   // An object that is too short has no such range. Reading all of it gives the better error.
-  const head = await store.head(key)
+  const head = await store.head(key, signal)
   const range = head !== undefined && head.sizeBytes >= HEADER_SIZE ? { start: 0, end: HEADER_SIZE - 1 } : undefined
   for await (const chunk of await store.get(key, range, signal)) chunks.push(chunk)
   return parseHeader(store, key, Buffer.concat(chunks))

@@ -30,13 +30,17 @@ export interface BackupPosition {
 const NOTHING = { timestampMs: 0, pageSize: 0, commit: 0, term: 0n, state: 'empty' } as const
 
 /** Reads the metadata, or the header, of the newest file. */
-export async function backupPosition(store: ObjectStore, history: BackupHistory): Promise<BackupPosition> {
+export async function backupPosition(
+  store: ObjectStore,
+  history: BackupHistory,
+  signal?: AbortSignal,
+): Promise<BackupPosition> {
   const newest = newestFile(history.files)
   const dropped = history.markers.findLast(({ kind }) => kind === 'dropped')
-  const file = newest === undefined ? undefined : await describe(store, newest.key)
+  const file = newest === undefined ? undefined : await describe(store, newest.key, signal)
   if (dropped !== undefined && (newest === undefined || dropped.txid > newest.max)) {
     const { txid, timestampMs } = dropped
-    const term = parseTerm((await store.head(dropped.key))?.metadata ?? {}) ?? 0n
+    const term = parseTerm((await store.head(dropped.key, signal))?.metadata ?? {}) ?? 0n
     const pageSize = file?.pageSize ?? 0
     return { txid, checksum: EMPTY_CHECKSUM, timestampMs, pageSize, commit: 0, term, state: 'dropped' }
   }
@@ -50,13 +54,14 @@ export async function backupPosition(store: ObjectStore, history: BackupHistory)
 async function describe(
   store: ObjectStore,
   key: string,
+  signal: AbortSignal | undefined,
 ): Promise<Pick<BackupPosition, 'checksum' | 'timestampMs' | 'pageSize' | 'commit' | 'term'>> {
-  const metadata = await loadMetadata(store, { key })
+  const metadata = await loadMetadata(store, { key }, signal)
   const { timestampMs, pageSize, commit, postApplyChecksum: checksum, term = 0n } = metadata
   if (timestampMs !== undefined && pageSize !== undefined && commit !== undefined) {
     return { checksum, timestampMs, pageSize, commit, term }
   }
-  const header = await readHeader(store, key)
+  const header = await readHeader(store, key, signal)
   return {
     checksum,
     timestampMs: boundedTime(header.timestampMs),

@@ -107,7 +107,7 @@ async function putUnlessThere(
       return undefined
     } catch (error) {
       if (!(error instanceof ObjectExistsError)) throw error
-      const theirs = await store.head(key)
+      const theirs = await store.head(key, options.signal)
       if (theirs !== undefined) return theirs
       // The object existed, and was removed before it could be read.
       if (attempt >= MAX_ATTEMPTS) throw error

@@ -12,16 +12,16 @@ export const MAX_SKEW_MS = 60_000
  * The time by which objects are deleted: the earlier of the two clocks. Throws ClockSkewError where they are more than
  * MAX_SKEW_MS apart.
  */
-export async function agreedTime(store: ObjectStore, nowMs: number): Promise<number> {
-  const storeMs = await store.clockMs()
+export async function agreedTime(store: ObjectStore, nowMs: number, signal?: AbortSignal): Promise<number> {
+  const storeMs = await store.clockMs(signal)
   if (storeMs === undefined) return nowMs
   if (Math.abs(storeMs - nowMs) > MAX_SKEW_MS) throw new ClockSkewError(store.url, nowMs, storeMs)
   return Math.min(storeMs, nowMs)
 }
 
 /** The time by which the age of an object is judged where too young is safe: the earlier of the two clocks. */
-export async function earlierTime(store: ObjectStore, nowMs: number): Promise<number> {
-  return Math.min(nowMs, (await store.clockMs()) ?? nowMs)
+export async function earlierTime(store: ObjectStore, nowMs: number, signal?: AbortSignal): Promise<number> {
+  return Math.min(nowMs, (await store.clockMs(signal)) ?? nowMs)
 }
 
 /** Times in a backup never go back: until this clock has caught up, all transactions carry the last one. */

@@ -74,21 +74,21 @@ export class Catalog implements StoreNotes {
   }
 
   /** The end of each level, the newest plan, and all markers; everything where listings cost nothing. */
-  async recent(database: string): Promise<BackupHistory> {
+  async recent(database: string, signal?: AbortSignal): Promise<BackupHistory> {
     const known = this.#databases.get(database)
-    if (known === undefined || !this.isSparing) return this.load(database)
+    if (known === undefined || !this.isSparing) return this.load(database, signal)
     return historyOf(this.#source.layout, database, known.values())
   }
 
   /** Lists the database. */
-  async load(database: string): Promise<BackupHistory> {
-    if (!this.isSparing) return loadHistory(this.#source, database)
-    return (await this.loadOne(database)).history
+  async load(database: string, signal?: AbortSignal): Promise<BackupHistory> {
+    if (!this.isSparing) return loadHistory(this.#source, database, signal)
+    return (await this.loadOne(database, signal)).history
   }
 
   /** As `load`, and compares what is listed with what was known. */
-  async loadOne(database: string): Promise<Listed> {
-    const listed = await this.#list(databasePrefix(database))
+  async loadOne(database: string, signal?: AbortSignal): Promise<Listed> {
+    const listed = await this.#list(databasePrefix(database), signal)
     return this.#take(database, historyOf(this.#source.layout, database, listed.values()), listed)
   }
 
@@ -100,7 +100,7 @@ export class Catalog implements StoreNotes {
     return this.#uploads >= this.#pages * UPLOADS_A_PAGE || sinceMs >= MAX_INTERVALS * intervalMs
   }
 
-  /** Lists these databases together. The signal ends it with the next object that is listed. */
+  /** Lists these databases together. */
   async loadAll(databases: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, Listed>> {
     this.#listedAtMs = this.#clock.monotonicMs()
     const uploads = this.#uploads
@@ -239,7 +239,7 @@ export class Catalog implements StoreNotes {
     this.#listing.add(meanwhile)
     try {
       const listed = new Map<string, Known>()
-      for await (const info of this.#source.list(prefix)) {
+      for await (const info of this.#source.list(prefix, undefined, signal)) {
         signal?.throwIfAborted()
         listed.set(info.key, info)
       }

@@ -61,7 +61,7 @@ export class DatabaseBackup {
     const { name, log } = database
     const { store } = catalog
     this.#store = store
-    const head = (key: string) => catalog.local.head(key)
+    const head = (key: string, signal?: AbortSignal) => catalog.local.head(key, signal)
     const options = { store, head, database: name, log, clock, logger, term: fence.term, takenOverAt }
     const { isSparing: isSurveyed } = catalog
     this.#lostTail = fence.isLeased ? new LostTail({ ...options, isSurveyed }) : undefined
@@ -163,7 +163,7 @@ export class DatabaseBackup {
         { database: name },
         'the backup records no checksums: reading its pages to compare them with the database',
       )
-    const position = await backupPosition(store, history)
+    const position = await backupPosition(store, history, signal)
     const { backup, ...found } = await reconcileWithBackup(log, store, history, position, { signal, onReading })
     this.#assertMayUpload(found)
     if (found.relation === 'gap') {
@@ -194,10 +194,10 @@ export class DatabaseBackup {
     const store = this.#store
     const { name } = this.database
     for (let attempt = 1; ; attempt++) {
-      const history = await catalog.load(name)
+      const history = await catalog.load(name, signal)
       const newest = newestFile(history.files)
       if (this.#lostTail === undefined || newest === undefined) return history
-      const { term = 0n } = await loadMetadata(store, newest)
+      const { term = 0n } = await loadMetadata(store, newest, signal)
       if (term > fence.term) throw new BackupFencedError(store.url, name, newest.key, fence.term, term)
       if (!(await this.#lostTail.clear(history, signal))) return history
       if (attempt >= MAX_ATTEMPTS) throw new BackupChangingError(store.url, newest.key)

@@ -117,7 +117,7 @@ export class DatabaseUpkeep implements Maintained {
   async #examine(file: BackupFile, signal: AbortSignal): Promise<boolean> {
     const { catalog, database, healing, logger } = this.#context
     const { key, sizeBytes } = file
-    const isAsListed = (await catalog.store.head(key))?.sizeBytes === sizeBytes
+    const isAsListed = (await catalog.store.head(key, signal))?.sizeBytes === sizeBytes
     const error = new CorruptObjectError(catalog.store.url, key, `it is not what was stored: it has ${sizeBytes} bytes`)
     const isWhole = isAsListed && !(await healing.changed(error, signal))
     if (isWhole) logger.info({ database, key }, 'an object of the backup is another one than was stored, and is whole')
@@ -141,7 +141,7 @@ export class DatabaseUpkeep implements Maintained {
   async #compact(level: number, signal: AbortSignal): Promise<CompactionOutcome> {
     const { catalog, database, clock, logger, healing, schedule } = this.#context
     const { shipped } = this
-    const history = await catalog.recent(database)
+    const history = await catalog.recent(database, signal)
     const nowMs = clock.now()
     const [level1] = schedule.levels
     const beginsAfter = level === 1 && level1 !== undefined ? beginningOf(history, level1.intervalMs) : undefined
@@ -187,9 +187,9 @@ export class DatabaseUpkeep implements Maintained {
   async #snapshot(signal: AbortSignal): Promise<void> {
     const { catalog, database, clock } = this.#context
     if (catalog.isSparing && (await this.#snapshotLive(signal))) return
-    const history = await catalog.load(database)
+    const history = await catalog.load(database, signal)
     if (history.files.length === 0) return
-    if ((await backupPosition(catalog.store, history)).state !== 'live') return
+    if ((await backupPosition(catalog.store, history, signal)).state !== 'live') return
     const nowMs = clock.now()
     const made = await snapshotFromBackup(catalog.local, database, { history, nowMs, signal })
     this.hasSnapshot = made !== undefined || hasSnapshot(history)
@@ -202,7 +202,7 @@ export class DatabaseUpkeep implements Maintained {
     const { catalog, database, snapshotLive } = this.#context
     const snapshot = snapshotLive()
     if (snapshot === undefined) return false
-    const history = await catalog.recent(database)
+    const history = await catalog.recent(database, signal)
     const [lastFile, lastSnapshot] = [history.files, filesOfLevel(history, SNAPSHOT_LEVEL)].map((files) =>
       files.reduce((last, { max }) => (max > last ? max : last), 0n),
     )

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Clock } from '../../util/clock.ts'
 import { LtxdError } from '../../util/errors.ts'
 
@@ -56,6 +57,8 @@ export class Fence {
     for (let waitMs; (waitMs = notBeforeMs - clock.monotonicMs()) > 0;) await clock.sleep(Math.ceil(waitMs), signal)
     this.assertOpen()
     const ended = new AbortController()
+    // Many requests at once listen.
+    setMaxListeners(0, ended.signal)
     const done = new AbortController()
     const forward = () => ended.abort(signal.reason)
     if (signal.aborted) forward()

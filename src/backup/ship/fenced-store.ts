@@ -39,21 +39,21 @@ export class FencedStore implements ObjectStore {
     return this.#store.get(key, range, signal)
   }
 
-  head(key: string): Promise<ObjectHead | undefined> {
-    return this.#store.head(key)
+  head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
+    return this.#store.head(key, signal)
   }
 
-  list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
-    return this.#store.list(prefix, startAfter)
+  list(prefix: string, startAfter?: string, signal?: AbortSignal): AsyncIterable<ObjectInfo> {
+    return this.#store.list(prefix, startAfter, signal)
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     this.#fence.assertOpen()
-    await this.#store.delete(keys)
+    await this.#store.delete(keys, signal)
   }
 
-  clockMs(): Promise<number | undefined> {
-    return this.#store.clockMs()
+  clockMs(signal?: AbortSignal): Promise<number | undefined> {
+    return this.#store.clockMs(signal)
   }
 
   /** The caller that opened the underlying store closes it. */

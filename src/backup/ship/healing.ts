@@ -90,7 +90,7 @@ export class Healing {
   async check(history: BackupHistory, signal: AbortSignal, shipped?: TXID): Promise<boolean> {
     const gap = newestProblem(history, shipped)
     // A second listing decides.
-    const again = gap && newestProblem(await loadHistory(this.#context.store, this.#context.database), shipped)
+    const again = gap && newestProblem(await loadHistory(this.#context.store, this.#context.database, signal), shipped)
     if (again === undefined) {
       // Who does not know what was shipped cannot miss it.
       if (shipped !== undefined) this.#listed.delete(PLAN)
@@ -119,7 +119,7 @@ export class Healing {
   async #heal(error: Error, signal: AbortSignal, confirmed?: () => void): Promise<boolean> {
     const { store, database, position } = this.#context
     const key = keyOf(error)
-    const history = await loadHistory(store, database)
+    const history = await loadHistory(store, database, signal)
     const file = history.files.find((one) => one.key === key)
     if (key === undefined || (error instanceof CorruptObjectError && !error.conclusive)) {
       await this.#snapshot(error, signal)

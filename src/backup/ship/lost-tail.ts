@@ -92,7 +92,7 @@ export class LostTail implements OtherObjects {
     ]
     const unknown = items.filter(({ key, last }) => last > takenOverAt && !this.#known.has(key))
     const limit = pLimit(HEAD_CONCURRENCY)
-    const judged = await limit.map(unknown, async (item) => ({ ...item, isLost: await this.#isLost(item) }))
+    const judged = await limit.map(unknown, async (item) => ({ ...item, isLost: await this.#isLost(item, signal) }))
     // From the end backwards, so that the remaining files never have a gap.
     const lost = judged.filter(({ isLost }) => isLost).sort((a, b) => (a.last > b.last ? -1 : 1))
     for (const { key } of lost) await this.#setAside(key, signal)
@@ -122,7 +122,7 @@ export class LostTail implements OtherObjects {
     if (this.isDue) await this.check(signal)
     if (isSurveyed && clock.monotonicMs() >= this.#closeWatchUntilMs) return
     const from = file.min > LISTED_BEFORE ? toTXID(file.min - LISTED_BEFORE) : undefined
-    const files = await loadLevel(store, database, file.level, from)
+    const files = await loadLevel(store, database, file.level, { from, signal })
     if (!files.some((other) => other.key === key)) throw new BackupChangingError(store.url, key)
     await this.#clear({ files, markers: [] }, signal)
   }
@@ -130,15 +130,18 @@ export class LostTail implements OtherObjects {
   /** Checks everything that carries new transactions, at any level. */
   async check(signal?: AbortSignal): Promise<void> {
     const { store, database, clock, isSurveyed } = this.#options
-    const files = [...(await loadLevel(store, database, 0)), ...(await loadLevel(store, database, SNAPSHOT_LEVEL))]
-    await this.#clear({ files, markers: await loadMarkers(store, database) }, signal)
+    const files = [
+      ...(await loadLevel(store, database, 0, { signal })),
+      ...(await loadLevel(store, database, SNAPSHOT_LEVEL, { signal })),
+    ]
+    await this.#clear({ files, markers: await loadMarkers(store, database, signal) }, signal)
     this.#nextCheckMs = clock.monotonicMs() + this.#checkMs
     this.#checkMs = Math.min(2 * this.#checkMs, isSurveyed ? LONGEST_SURVEYED_CHECK_MS : LONGEST_CHECK_MS)
   }
 
-  async #isLost({ key, last, isFile }: Item): Promise<boolean> {
+  async #isLost({ key, last, isFile }: Item, signal: AbortSignal | undefined): Promise<boolean> {
     const { store, database, term, log, takenOverAt } = this.#options
-    const head = await this.#options.head(key)
+    const head = await this.#options.head(key, signal)
     if (head === undefined) return false
     const { term: theirTerm = 0n, postApplyChecksum } = parseMetadata(head.metadata)
     if (theirTerm > term) throw new BackupFencedError(store.url, database, key, term, theirTerm)

@@ -68,26 +68,26 @@ export class NotedStore implements ObjectStore {
     }
   }
 
-  async head(key: string): Promise<ObjectHead | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
     const known = this.#isLocal ? this.#notes.headOf(key) : undefined
     if (known !== undefined) return known
-    const head = await this.#store.head(key)
+    const head = await this.#store.head(key, signal)
     if (head === undefined) this.#notes.isGone(key)
     else this.#notes.found(head)
     return head
   }
 
-  list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
-    return this.#store.list(prefix, startAfter)
+  list(prefix: string, startAfter?: string, signal?: AbortSignal): AsyncIterable<ObjectInfo> {
+    return this.#store.list(prefix, startAfter, signal)
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
-    await this.#store.delete(keys)
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
+    await this.#store.delete(keys, signal)
     for (const key of keys) this.#notes.isGone(key)
   }
 
-  clockMs(): Promise<number | undefined> {
-    return this.#store.clockMs()
+  clockMs(signal?: AbortSignal): Promise<number | undefined> {
+    return this.#store.clockMs(signal)
   }
 
   /** The caller that opened the underlying store closes it. */

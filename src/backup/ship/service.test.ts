@@ -1,10 +1,13 @@
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { SEED } from '../../../test/harness/effort.ts'
 import { toTXID } from '../../ltx/format/types.ts'
 import { DirectoryStore } from '../../objectstore/directory/store.ts'
+import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { systemClock } from '../../util/clock.ts'
+import { unlessAborted } from '../../util/waits.ts'
 import { loadHistory } from '../history/history.ts'
 import { NEWEST } from '../history/plan.ts'
 import { verifyBackup } from '../history/verify.ts'
@@ -108,6 +111,27 @@ describe(`the backup service (LTXD_SEED=${SEED})`, () => {
     await service.stop({ drainMs: 0 })
     expect(await verifyBackup(store)).toMatchObject([{ findings: [] }])
   })
+
+  it.each(['delete', 'list', 'head'] as const)(
+    'ends a call of its upkeep to %s that hangs, when it stops',
+    async (call) => {
+      const { store, played, clock, start, expectLevels } = await setUp()
+      const service = start()
+      await expectLevels('L0 1-3', 'L9 1-3')
+      const hangs = vi.spyOn(store as ObjectStore, call).mockImplementation((...given: unknown[]) => {
+        const signal = given.find((each) => each instanceof AbortSignal)
+        const never = unlessAborted(signal, new Promise<never>(() => undefined))
+        never.catch(() => undefined)
+        return (call === 'list' ? { [Symbol.asyncIterator]: () => ({ next: () => never }) } : never) as never
+      })
+      for (let minute = 0; hangs.mock.calls.length === 0; minute++) {
+        if (minute < 3) played.commit(1)
+        clock.advance(minute < 10 ? 60_000 : 86_400_000)
+        await delay(20)
+      }
+      await service.stop({ drainMs: 0 })
+    },
+  )
 
   it('makes only the first snapshot when upkeep belongs to others', async () => {
     const { played, clock, start, expectLevels } = await setUp()

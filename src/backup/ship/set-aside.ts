@@ -16,7 +16,7 @@ import { retried } from '../history/put.ts'
  * already. May be repeated after any failure. Throws BackupChangingError when the object was replaced in between.
  */
 export async function setAside(store: ObjectStore, key: string, signal?: AbortSignal): Promise<string | undefined> {
-  const head = await store.head(key)
+  const head = await store.head(key, signal)
   if (head === undefined) return undefined
   const copy = copyKey(store, head)
   const { metadata, lastModifiedMs: timestampMs } = head
@@ -28,13 +28,13 @@ export async function setAside(store: ObjectStore, key: string, signal?: AbortSi
     // An earlier attempt stopped before the removal. The copy's key identifies its content, so it is the same.
     if (!(error instanceof ObjectExistsError)) throw error
   }
-  const [copied, still] = [await store.head(copy), await store.head(key)]
+  const [copied, still] = [await store.head(copy, signal), await store.head(key, signal)]
   const isSame = still?.storedMs === head.storedMs && still.sizeBytes === head.sizeBytes
   if (still !== undefined && (!isSame || copied?.sizeBytes !== head.sizeBytes)) {
     throw new BackupChangingError(store.url, key)
   }
   signal?.throwIfAborted()
-  await retried(() => store.delete([key]), signal)
+  await retried(() => store.delete([key], signal), signal)
   return copy
 }
 

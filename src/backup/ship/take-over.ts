@@ -110,8 +110,8 @@ export async function gatherTakeOverFacts(
   localTerm: bigint,
   options: GatherOptions = {},
 ): Promise<TakeOverFacts> {
-  const history = options.history ?? (await loadHistory(store, log.database))
-  const position = await backupPosition(store, history)
+  const history = options.history ?? (await loadHistory(store, log.database, options.signal))
+  const position = await backupPosition(store, history, options.signal)
   const { backup, ...comparison } = await reconcileWithBackup(log, store, history, position, options)
   return { local: log.position(), localTerm, history, backup, comparison }
 }

@@ -117,7 +117,7 @@ export async function uploadNewestAlone(
     const found = { ...ref, key: fileKey(store.layout, database, ref) }
     if (await isDamagedInStore(store, found, options.signal)) return state
   }
-  await store.delete([fileKey(store.layout, database, file)])
+  await store.delete([fileKey(store.layout, database, file)], options.signal)
   return alone
 }
 

@@ -39,8 +39,8 @@ export async function compactLevel(
   level: number,
   options: CompactionOptions = {},
 ): Promise<FileRef[]> {
-  const listed = options.history ?? (await loadHistory(store, database))
-  const descriptions = new Descriptions(store)
+  const listed = options.history ?? (await loadHistory(store, database, options.signal))
+  const descriptions = new Descriptions(store, options.signal)
   const history = level > 1 ? listed : await settled(store, listed, descriptions, options)
   const groups = planCompaction(history, level, options)
   const written: FileRef[] = []
@@ -66,11 +66,11 @@ async function settled(
   store: ObjectStore,
   listed: BackupHistory,
   descriptions: Descriptions,
-  { nowMs = Date.now() }: CompactionOptions,
+  { nowMs = Date.now(), signal }: CompactionOptions,
 ): Promise<BackupHistory> {
   const candidates = uncovered(listed)
   if (candidates.length === 0) return listed
-  return withoutDoubtfulTail(listed, candidates, descriptions, await earlierTime(store, nowMs))
+  return withoutDoubtfulTail(listed, candidates, descriptions, await earlierTime(store, nowMs, signal))
 }
 
 /** The level-0 files that are not part of level 1 yet. Files in level 1 were beyond doubt when it was made. */
@@ -89,8 +89,8 @@ export async function snapshotFromBackup(
   database: string,
   options: CompactionOptions = {},
 ): Promise<FileRef | undefined> {
-  const listed = options.history ?? (await loadHistory(store, database))
-  const descriptions = new Descriptions(store)
+  const listed = options.history ?? (await loadHistory(store, database, options.signal))
+  const descriptions = new Descriptions(store, options.signal)
   const history = await settled(store, listed, descriptions, options)
   if (history !== listed && !isRestorable(history)) return undefined
   const plan = planRestore(history, NEWEST)

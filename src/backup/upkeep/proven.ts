@@ -23,7 +23,7 @@ export async function isProven(store: ObjectStore, file: BackupFile, signal?: Ab
   const pages = new PageChecksums()
   try {
     await pages.apply(store, [file], signal)
-    const { postApplyChecksum } = await loadMetadata(store, file)
+    const { postApplyChecksum } = await loadMetadata(store, file, signal)
     if (postApplyChecksum !== undefined && postApplyChecksum !== pages.checksum()) return false
   } catch (error) {
     if (error instanceof CorruptObjectError || error instanceof ObjectNotFoundError) return false

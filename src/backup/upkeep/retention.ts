@@ -26,8 +26,8 @@ export async function applyRetention(
   machineMs: number,
   options: { readonly history?: BackupHistory; readonly dryRun?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<RetentionPlan> {
-  const history = options.history ?? (await loadHistory(store, database))
-  const nowMs = await agreedTime(store, machineMs)
+  const history = options.history ?? (await loadHistory(store, database, options.signal))
+  const nowMs = await agreedTime(store, machineMs, options.signal)
   if (!isWhole(history)) return { files: [], markers: [], leansOn: undefined, nextMs: nowMs + LOOK_AGAIN_MS }
   const plan = await planProven(store, history, policy, nowMs, options.signal)
   if (options.dryRun === true) return plan
@@ -36,7 +36,7 @@ export async function applyRetention(
     options.signal?.throwIfAborted()
     const end = at + KEYS_AT_ONCE
     assertPromisesKept(history, without(history, new Set(keys.slice(0, end))), policy, nowMs)
-    await store.delete(keys.slice(at, end))
+    await store.delete(keys.slice(at, end), options.signal)
   }
   return plan
 }

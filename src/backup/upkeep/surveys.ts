@@ -9,7 +9,7 @@ export interface Survey {
   /** Whether such a listing is worth its requests. */
   isDue(intervalMs: number, isNeeded: boolean): boolean
   loadAll(databases: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Listed>>
-  loadOne(database: string): Promise<Listed>
+  loadOne(database: string, signal: AbortSignal): Promise<Listed>
   /** All is done that needs the listing of this database. */
   trim(database: string): void
   /** The database is no longer backed up. */
@@ -93,7 +93,7 @@ export class Surveys {
       const { shipped } = target
       await this.#look(name, look, async () => {
         const listedAt = this.#now()
-        return { ...(await this.#survey.loadOne(name)), shipped, listedAt }
+        return { ...(await this.#survey.loadOne(name, signal)), shipped, listedAt }
       })
     }
   }

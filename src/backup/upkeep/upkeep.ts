@@ -29,7 +29,7 @@ export async function compactUpTo(
   // List again only after a change. Usually there is none, and the pass costs one listing.
   let history: BackupHistory | undefined
   for (let next = 1; next <= level; next++) {
-    history ??= await loadHistory(store, database)
+    history ??= await loadHistory(store, database, options.signal)
     const files = await compactLevel(store, database, next, { ...options, history })
     written.push(...files)
     if (files.length > 0) history = undefined
@@ -50,8 +50,8 @@ export async function snapshotOnce(
   database: string,
   options: UpkeepOptions = {},
 ): Promise<SnapshotOutcome> {
-  const history = await loadHistory(store, database)
-  const { state } = await backupPosition(store, history)
+  const history = await loadHistory(store, database, options.signal)
+  const { state } = await backupPosition(store, history, options.signal)
   if (state !== 'live') return { outcome: state }
   const file = await snapshotFromBackup(store, database, { ...options, history })
   return file === undefined ? { outcome: 'current' } : { outcome: 'made', file }

@@ -7,6 +7,7 @@ import { linkStatus, removeFile, statFile, syncDirectory } from '../../util/dire
 import { errorCode } from '../../util/errors.ts'
 import { create, lockMode, type Modes } from '../../util/private-files.ts'
 import { boundedTime } from '../../util/time.ts'
+import { itemsUnlessAborted, unlessAborted } from '../../util/waits.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,
@@ -40,7 +41,7 @@ export interface DirectoryOptions extends PrepareOptions {
  * Objects as files below a directory, in the layout of Litestream's `file` replica. The key is the path, the
  * modification time is the object's time, and a sidecar holds the metadata (sidecar.ts). A name appears by link(2) or
  * rename(2) once all of its bytes, and its sidecar, are durable. Symbolic links inside the directory are not
- * followed.
+ * followed. A disk may keep a file operation for ever: then the call ends with its signal, and the operation by itself.
  */
 export class DirectoryStore implements ObjectStore {
   readonly url: string
@@ -62,21 +63,25 @@ export class DirectoryStore implements ObjectStore {
 
   async put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<void> {
     this.#check(key)
-    const modes = await this.#effect('prepare the directory', async () => {
+    const { signal } = options
+    const prepare = async () => {
       await this.#identity?.check()
       const prepared = await this.#prepared()
       await this.#identity?.establish(prepared)
       return prepared
-    })
-    await this.#within(`create the directory of object ${key}`, key, modes.directory, async (path) => {
-      await this.#effect(`clear the directory of object ${key}`, () => this.#sweep(dirname(path), dirname(key)))
+    }
+    const modes = await this.#effect('prepare the directory', signal, prepare)
+    const make = { directoryMode: modes.directory, signal }
+    await this.#within(`create the directory of object ${key}`, key, make, async (path) => {
+      await this.#effect(`clear the directory of object ${key}`, signal, () => this.#sweep(dirname(path), dirname(key)))
       const temporary = join(dirname(path), TEMPORARY_PREFIX + randomBytes(8).toString('hex'))
       try {
         const print = await this.#write(key, temporary, body, modes.file, options)
         const lock = { path: join(dirname(path), LOCK_NAME), named: join(this.#root, dirname(key), LOCK_NAME) }
-        await this.#effect(`write object ${key}`, async () => {
+        // Its end is awaited by the caller's wait, which ends with the signal.
+        await this.#effect(`write object ${key}`, undefined, async () => {
           const publish = () => this.#publish(key, path, temporary, print, modes.file, options)
-          await withFileLock(lock, lockMode(modes), publish, options.signal)
+          await withFileLock(lock, lockMode(modes), publish, signal)
           if (!(await this.#isHeldAt(key, path))) throw new MovedError(join(this.#root, dirname(key)))
           await this.#identity?.check()
         })
@@ -87,7 +92,7 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    const sizeBytes = (await this.#find(key))?.size
+    const sizeBytes = (await this.#find(key, signal))?.size
     if (sizeBytes === undefined) throw new ObjectNotFoundError(this.url, key)
     const { start, end } = range ?? { start: 0 }
     const outside = !Number.isSafeInteger(start) || start < 0 || start >= sizeBytes || (end ?? start) < start
@@ -95,9 +100,9 @@ export class DirectoryStore implements ObjectStore {
     return this.#read(key, start, end, signal)
   }
 
-  async head(key: string): Promise<ObjectHead | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
     this.#check(key)
-    return this.#within(`look up object ${key}`, key, undefined, async (path) => {
+    return this.#within(`look up object ${key}`, key, { signal }, async (path) => {
       const info = await linkStatus(path)
       if (info === undefined || !info.isFile()) return undefined
       const metadata = await readSidecar(path).catch((error: unknown) => {
@@ -107,21 +112,21 @@ export class DirectoryStore implements ObjectStore {
     })
   }
 
-  async *list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, startAfter?: string, signal?: AbortSignal): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix)
     try {
-      await this.#identity?.check()
-      yield* walk(this.#root, prefix, startAfter)
+      await unlessAborted(signal, this.#identity?.check() ?? Promise.resolve(false))
+      yield* itemsUnlessAborted(signal, walk(this.#root, prefix, startAfter))
     } catch (error) {
       throw isObstacle(error) ? new StoreUnavailableError(this.url, 'list objects', error) : error
     }
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     const directories = new Map<string, string>()
     for (const key of keys) {
       this.#check(key)
-      await this.#within(`delete object ${key}`, key, undefined, async (path) => {
+      await this.#within(`delete object ${key}`, key, { signal }, async (path) => {
         // Remove the object first: a sidecar without its object is harmless; an object without its sidecar has lost
         // its checksums.
         const removed = [await removeFile(path), await removeFile(path + SIDECAR_SUFFIX)]
@@ -129,15 +134,16 @@ export class DirectoryStore implements ObjectStore {
       })
     }
     for (const [directory, key] of directories) {
-      await this.#within(`make deletions in ${directory} durable`, key, undefined, (path) =>
+      await this.#within(`make deletions in ${directory} durable`, key, { signal }, (path) =>
         syncDirectory(dirname(path)),
       )
     }
   }
 
-  async clockMs(): Promise<number | undefined> {
+  async clockMs(signal?: AbortSignal): Promise<number | undefined> {
+    signal?.throwIfAborted()
     if (this.#options.now !== undefined) return this.#now()
-    return this.#effect('read its clock', () => withRoot(this.#root, clockOf))
+    return this.#effect('read its clock', signal, () => withRoot(this.#root, clockOf))
   }
 
   /** Nothing stays open between calls. */
@@ -159,18 +165,19 @@ export class DirectoryStore implements ObjectStore {
   #within<T>(
     action: string,
     key: string,
-    make: number | undefined,
+    { directoryMode, signal }: { readonly directoryMode?: number; readonly signal: AbortSignal | undefined },
     use: (path: string) => Promise<T>,
   ): Promise<T | undefined> {
-    return this.#effect(action, async () => {
+    return this.#effect(action, signal, async () => {
       await this.#identity?.check()
-      return within(this.#root, key, use, make)
+      signal?.throwIfAborted()
+      return within(this.#root, key, use, directoryMode)
     })
   }
 
-  async #find(key: string): Promise<Stats | undefined> {
+  async #find(key: string, signal: AbortSignal | undefined): Promise<Stats | undefined> {
     this.#check(key)
-    const info = await this.#within(`look up object ${key}`, key, undefined, linkStatus)
+    const info = await this.#within(`look up object ${key}`, key, { signal }, linkStatus)
     return info?.isFile() === true ? info : undefined
   }
 
@@ -181,7 +188,7 @@ export class DirectoryStore implements ObjectStore {
     signal: AbortSignal | undefined,
   ): AsyncIterable<Uint8Array> {
     try {
-      const handle = await within(this.#root, key, openRegular)
+      const handle = await unlessAborted(signal, within(this.#root, key, openRegular))
       if (handle === undefined) throw new ObjectNotFoundError(this.url, key)
       // Closes the file at its end.
       const stream = handle.createReadStream({
@@ -189,10 +196,7 @@ export class DirectoryStore implements ObjectStore {
         ...(end === undefined ? {} : { end }),
         highWaterMark: READ_CHUNK_BYTES,
       })
-      for await (const chunk of stream) {
-        signal?.throwIfAborted()
-        yield chunk as Buffer
-      }
+      yield* itemsUnlessAborted(signal, stream as AsyncIterable<Buffer>)
     } catch (error) {
       if (error instanceof ObjectNotFoundError) throw error
       if (errorCode(error) === 'ENOENT') throw new ObjectNotFoundError(this.url, key, { cause: error })
@@ -208,14 +212,14 @@ export class DirectoryStore implements ObjectStore {
     mode: number,
     options: PutOptions,
   ): Promise<Fingerprint> {
-    const handle = await this.#effect(`create object ${key}`, () => create(temporary, 'wx+', mode))
+    const handle = await this.#effect(`create object ${key}`, undefined, () => create(temporary, 'wx+', mode))
     try {
       // Errors of the body itself reach the caller unchanged.
       for await (const chunk of body instanceof Uint8Array ? [body] : body) {
         options.signal?.throwIfAborted()
-        await this.#effect(`write object ${key}`, () => handle.appendFile(chunk))
+        await this.#effect(`write object ${key}`, undefined, () => handle.appendFile(chunk))
       }
-      return await this.#effect(`write object ${key}`, async () => {
+      return await this.#effect(`write object ${key}`, undefined, async () => {
         if (options.timestampMs !== undefined) {
           // Add half a microsecond: the conversion through seconds as a double must not end up before the time,
           // because a point-in-time restore selects strictly older objects.
@@ -247,6 +251,7 @@ export class DirectoryStore implements ObjectStore {
     if (exclusive && (await linkStatus(path)) !== undefined) throw new ObjectExistsError(this.url, key)
     options.beforeVisible?.()
     await putSidecar(path, temporary + SIDECAR_SUFFIX, formatSidecar(options.metadata, print), mode)
+    options.signal?.throwIfAborted()
     if (exclusive) {
       options.beforeVisible?.()
       // Use link(2): a program that ignores the lock (Litestream) may have created the file in between.
@@ -278,10 +283,14 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** Runs file operations. Turns a system error, or a link, into a StoreUnavailableError that names the action. */
-  async #effect<T>(action: string, run: () => Promise<T>): Promise<T> {
+  /**
+   * Runs file operations until the signal ends the wait for them. Turns a system error, or a link, into a
+   * StoreUnavailableError that names the action.
+   */
+  async #effect<T>(action: string, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
     try {
-      return await run()
+      signal?.throwIfAborted()
+      return await unlessAborted(signal, run())
     } catch (error) {
       throw isObstacle(error) ? new StoreUnavailableError(this.url, action, error) : error
     }

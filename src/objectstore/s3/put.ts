@@ -6,6 +6,7 @@ import type {
   PutObjectCommandOutput,
   S3,
 } from '@aws-sdk/client-s3'
+import { itemsUnlessAborted, unlessAborted } from '../../util/waits.ts'
 import { cutIntoParts } from './parts.ts'
 import { ForeignAnswerError, namesUpload, tagOf } from './proof.ts'
 
@@ -35,8 +36,8 @@ export interface S3PutOptions {
 /** S3 accepts 10,000 parts. They grow, so that 8 MiB parts reach 430 GiB, and only a huge object has large parts. */
 const PARTS_OF_ONE_SIZE = 1000
 const MAX_PARTS_IN_FLIGHT = 3
-/** The limit of the clean-up after a failure, which must not delay the error. */
-const ABORT_TIMEOUT_MS = 10_000
+/** The limit of the clean-up after a failure, which must not delay the error; and of that after the caller's signal. */
+const ABORT_TIMEOUT_MS = { failed: 10_000, ended: 1_000 } as const
 
 export async function putObject(
   client: S3,
@@ -56,13 +57,14 @@ export async function putObject(
       await new MultipartPut(client, target, options).run(prepended([first, second], parts))
     }
   } finally {
-    await parts.return()
+    // A body that hangs does not keep the call.
+    await unlessAborted(options.signal, parts.return()).catch(() => undefined)
   }
 }
 
 async function nextPart(parts: AsyncIterator<Uint8Array>, options: S3PutOptions): Promise<Uint8Array | undefined> {
   options.signal?.throwIfAborted()
-  const next = await parts.next()
+  const next = await unlessAborted(options.signal, parts.next())
   return next.done === true ? undefined : next.value
 }
 
@@ -112,8 +114,7 @@ class MultipartPut {
     const place = { Bucket: this.#target.Bucket, Key: this.#target.Key, UploadId }
     try {
       let number = 0
-      for await (const part of parts) {
-        signal?.throwIfAborted()
+      for await (const part of itemsUnlessAborted(signal, parts)) {
         while (this.#inFlight.size >= MAX_PARTS_IN_FLIGHT) await Promise.race(this.#inFlight)
         this.#throwIfFailed()
         this.#begin(place, ++number, part)
@@ -166,7 +167,7 @@ class MultipartPut {
 
   /** Abandoned parts cost money. Where even this fails, a lifecycle rule of the bucket must remove them. */
   async #abort(place: UploadPlace): Promise<void> {
-    const timeout = AbortSignal.timeout(ABORT_TIMEOUT_MS)
+    const timeout = AbortSignal.timeout(ABORT_TIMEOUT_MS[this.#options.signal?.aborted === true ? 'ended' : 'failed'])
     await this.#client.abortMultipartUpload(place, aborting(timeout)).catch(() => undefined)
   }
 }
@@ -199,7 +200,11 @@ function timed<T>(
   )
 }
 
+export interface Aborting {
+  readonly abortSignal?: AbortSignal
+}
+
 /** The SDK's options for a request that a signal ends. */
-export function aborting(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+export function aborting(signal: AbortSignal | undefined): Aborting {
   return signal === undefined ? {} : { abortSignal: signal }
 }

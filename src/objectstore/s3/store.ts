@@ -1,4 +1,5 @@
 import type { GetObjectCommandOutput, S3 } from '@aws-sdk/client-s3'
+import { itemsUnlessAborted, unlessAborted } from '../../util/waits.ts'
 import {
   InvalidKeyError,
   InvalidRangeError,
@@ -15,7 +16,7 @@ import { ServerClock } from './clock.ts'
 import { isNoSuchObject, statusOf, storeError } from './errors.ts'
 import { fetchingAhead, RANGE_BYTES, Room } from './parts-ahead.ts'
 import { ForeignAnswerError, provenLength, provenNextPage, tagOf } from './proof.ts'
-import { aborting, putObject } from './put.ts'
+import { type Aborting, aborting, putObject } from './put.ts'
 import type { S3Address } from './url.ts'
 
 /** The most keys that DeleteObjects accepts. */
@@ -54,7 +55,7 @@ export class S3Store implements ObjectStore {
     const target = { ...this.#place(key), ...(metadata === undefined ? {} : { Metadata: { ...metadata } }) }
     const request = async <T>(run: () => Promise<T>): Promise<T> => {
       try {
-        return await run()
+        return await unlessAborted(signal, run())
       } catch (error) {
         signal?.throwIfAborted()
         // 409: another writer is writing the object right now.
@@ -63,11 +64,12 @@ export class S3Store implements ObjectStore {
       }
     }
     const beforeParts = async () => {
-      if (ifNoneMatch === '*' && (await this.head(key)) !== undefined) throw new ObjectExistsError(this.url, key)
+      if (ifNoneMatch === '*' && (await this.head(key, signal)) !== undefined)
+        throw new ObjectExistsError(this.url, key)
     }
     signal?.throwIfAborted()
-    const client = await this.#client()
-    const confirm = (sizeBytes: number) => this.#confirm(key, sizeBytes, metadata ?? {})
+    const client = await unlessAborted(signal, this.#client())
+    const confirm = (sizeBytes: number) => this.#confirm(key, sizeBytes, metadata ?? {}, signal)
     const putOptions = {
       partBytes: this.#partBytes,
       ifNoneMatch,
@@ -85,16 +87,17 @@ export class S3Store implements ObjectStore {
   async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const place = this.#place(key)
     signal?.throwIfAborted()
-    if (range !== undefined && !isRange(range)) return this.#rejectRange(key, range)
+    if (range !== undefined && !isRange(range)) return this.#rejectRange(key, range, signal)
     const Range = range && `bytes=${range.start}-${range.end ?? ''}`
-    const client = await this.#client()
     const action = `read object ${key}`
     let answer: GetObjectCommandOutput
     try {
-      answer = await client.getObject({ ...place, ...(Range === undefined ? {} : { Range }) }, aborting(signal))
+      answer = await this.#send(signal, (client, until) =>
+        client.getObject({ ...place, ...(Range && { Range }) }, until),
+      )
     } catch (error) {
       signal?.throwIfAborted()
-      if (range !== undefined && statusOf(error) === 416) return this.#rejectRange(key, range)
+      if (range !== undefined && statusOf(error) === 416) return this.#rejectRange(key, range, signal)
       throw this.#readError(key, error)
     }
     const { Body, ETag, ContentRange } = answer
@@ -114,7 +117,7 @@ export class S3Store implements ObjectStore {
     const openAt: OpenAt = async (offset, to, until) => {
       try {
         const Part = { ...place, IfMatch: isWeak ? undefined : ETag, Range: `bytes=${offset}-${to - 1}` }
-        const part = await client.getObject(Part, aborting(until))
+        const part = await this.#send(until, (client, ending) => client.getObject(Part, ending))
         const isRight = isAnswerTo({ start: offset, end: to - 1 }, part.ContentRange, part.ContentLength)
         const isSame = part.ETag === ETag || (part.ETag === undefined && !isWeak)
         if (isRight && isSame) return streamOf(part.Body)
@@ -127,23 +130,26 @@ export class S3Store implements ObjectStore {
     }
     const failed = (cause: unknown) => storeError(this.url, action, cause)
     const first = streamOf(Body)
-    if (length <= 2 * this.#rangeBytes || isWeak) return resuming(first, start, end, openAt, signal, failed)
-    return fetchingAhead({ first, start, end, openAt, signal, failed }, this.#room, this.#rangeBytes)
+    const inOrder = length <= 2 * this.#rangeBytes || isWeak
+    const body = inOrder
+      ? resuming(first, start, end, openAt, signal, failed)
+      : fetchingAhead({ first, start, end, openAt, signal, failed }, this.#room, this.#rangeBytes)
+    return itemsUnlessAborted(signal, body)
   }
 
-  async head(key: string): Promise<ObjectHead | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
     const place = this.#place(key)
-    const client = await this.#client()
     for (let attempt = 1; ; attempt++) {
       try {
-        const answer = await client.headObject(place)
+        const answer = await this.#send(signal, (client, until) => client.headObject(place, until))
         const { LastModified, ETag, Metadata = {} } = answer
         const storedMs = LastModified?.getTime() ?? 0
         const info = { key, sizeBytes: provenLength(answer), lastModifiedMs: storedMs, storedMs }
         return { ...info, ...tagOf(ETag), metadata: Metadata }
       } catch (error) {
+        signal?.throwIfAborted()
         // HEAD has no body: a missing bucket, or another server's answer, looks like a missing object.
-        if (statusOf(error) === 404 && (await this.#isMissing(key))) return undefined
+        if (statusOf(error) === 404 && (await this.#isMissing(key, signal))) return undefined
         // It may have been stored just now.
         if (statusOf(error) === 404 && attempt === 1) continue
         throw storeError(this.url, `look up object ${key}`, error)
@@ -151,23 +157,19 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async *list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, startAfter?: string, signal?: AbortSignal): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix)
     const { bucket: Bucket, prefix: root } = this.#address
-    const where = {
-      Bucket,
-      Prefix: root + prefix,
-      ...(startAfter === undefined ? {} : { StartAfter: root + startAfter }),
-    }
-    const client = await this.#client()
+    const where = { Bucket, Prefix: root + prefix, ...(startAfter !== undefined && { StartAfter: root + startAfter }) }
     let token: string | undefined
     const tokens = new Set<string>()
     let emptyPages = 0
     do {
-      const { page, next } = await client
-        .listObjectsV2({ ...where, ...(token === undefined ? {} : { ContinuationToken: token }) })
+      const input = { ...where, ...(token !== undefined && { ContinuationToken: token }) }
+      const { page, next } = await this.#send(signal, (client, until) => client.listObjectsV2(input, until))
         .then((answer) => ({ page: answer, next: provenNextPage(answer, where.Prefix) }))
         .catch((error: unknown) => {
+          signal?.throwIfAborted()
           throw storeError(this.url, 'list objects', error)
         })
       for (const { Key, Size = 0, LastModified, ETag } of page.Contents ?? []) {
@@ -184,15 +186,16 @@ export class S3Store implements ObjectStore {
     } while (token !== undefined)
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     const places = keys.map((key) => ({ Key: this.#place(key).Key }))
     for (let at = 0; at < places.length; at += MAX_DELETE_KEYS) {
-      await this.#deleteBatch(places.slice(at, at + MAX_DELETE_KEYS))
+      await this.#deleteBatch(places.slice(at, at + MAX_DELETE_KEYS), signal)
     }
   }
 
-  async clockMs(): Promise<number | undefined> {
-    if (this.#clock.nowMs === undefined) for await (const _ of this.list('', MAX_KEY)) break
+  async clockMs(signal?: AbortSignal): Promise<number | undefined> {
+    signal?.throwIfAborted()
+    if (this.#clock.nowMs === undefined) for await (const _ of this.list('', MAX_KEY, signal)) break
     return this.#clock.nowMs
   }
 
@@ -203,21 +206,22 @@ export class S3Store implements ObjectStore {
     client?.destroy()
   }
 
-  async #deleteBatch(Objects: { Key: string }[]): Promise<void> {
+  async #deleteBatch(Objects: { Key: string }[], signal: AbortSignal | undefined): Promise<void> {
     const action =
       Objects.length === 1 ? `delete object ${this.#ownKey(Objects[0]?.Key)}` : `delete ${Objects.length} objects`
-    const client = await this.#client()
-    const { Deleted = [], Errors = [] } = await client
-      .deleteObjects({ Bucket: this.#address.bucket, Delete: { Objects } })
-      .catch((error: unknown) => {
-        throw storeError(this.url, action, error)
-      })
+    const input = { Bucket: this.#address.bucket, Delete: { Objects } }
+    const { Deleted = [], Errors = [] } = await this.#send(signal, (client, until) =>
+      client.deleteObjects(input, until),
+    ).catch((error: unknown) => {
+      signal?.throwIfAborted()
+      throw storeError(this.url, action, error)
+    })
     // The answer is a success even if no object could be deleted.
     const failed = Errors.filter(({ Code }) => Code !== 'NoSuchKey')
     const [first] = failed
     if (first === undefined) {
       const named = new Set([...Deleted, ...Errors].map(({ Key }) => Key))
-      for (const { Key } of Objects) if (!named.has(Key)) await this.#confirmDeleted(this.#ownKey(Key))
+      for (const { Key } of Objects) if (!named.has(Key)) await this.#confirmDeleted(this.#ownKey(Key), signal)
       return
     }
     const error = Object.assign(new Error(`${this.#ownKey(first.Key)}: ${first.Message ?? ''}`), { name: first.Code })
@@ -225,9 +229,9 @@ export class S3Store implements ObjectStore {
   }
 
   /** Whether an object whose HEAD said 404 is missing by the answer to GET, which says what is missing. */
-  async #isMissing(key: string): Promise<boolean> {
+  async #isMissing(key: string, signal: AbortSignal | undefined): Promise<boolean> {
     try {
-      for await (const chunk of await this.get(key)) if (chunk.length > 0) break
+      for await (const chunk of await this.get(key, undefined, signal)) if (chunk.length > 0) break
       return false
     } catch (error) {
       if (error instanceof ObjectNotFoundError) return true
@@ -235,8 +239,8 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async #confirm(key: string, sizeBytes: number, metadata: Metadata): Promise<void> {
-    const found = await this.head(key)
+  async #confirm(key: string, sizeBytes: number, metadata: Metadata, signal?: AbortSignal): Promise<void> {
+    const found = await this.head(key, signal)
     const isOurs =
       found?.sizeBytes === sizeBytes &&
       Object.entries(metadata).every(([name, value]) => found.metadata[name] === value.trim())
@@ -245,8 +249,8 @@ export class S3Store implements ObjectStore {
     throw storeError(this.url, `write object ${key}`, new ForeignAnswerError(problem))
   }
 
-  async #confirmDeleted(key: string): Promise<void> {
-    if ((await this.head(key)) === undefined) return
+  async #confirmDeleted(key: string, signal: AbortSignal | undefined): Promise<void> {
+    if ((await this.head(key, signal)) === undefined) return
     const problem = 'it does not name the object, which is still there'
     throw storeError(this.url, `delete object ${key}`, new ForeignAnswerError(problem))
   }
@@ -260,8 +264,8 @@ export class S3Store implements ObjectStore {
     return storeError(this.url, `read object ${key}`, error)
   }
 
-  async #rejectRange(key: string, { start, end }: ByteRange): Promise<never> {
-    const head = await this.head(key)
+  async #rejectRange(key: string, { start, end }: ByteRange, signal?: AbortSignal): Promise<never> {
+    const head = await this.head(key, signal)
     if (head === undefined) throw new ObjectNotFoundError(this.url, key)
     throw new InvalidRangeError(this.url, key, start, end, head.sizeBytes)
   }
@@ -277,6 +281,15 @@ export class S3Store implements ObjectStore {
 
   #ownKey(full = ''): string {
     return full.slice(this.#address.prefix.length)
+  }
+
+  /** A request, with the SDK's own retries, that ends with the signal. */
+  #send<T>(signal: AbortSignal | undefined, run: (client: S3, until: Aborting) => Promise<T>): Promise<T> {
+    signal?.throwIfAborted()
+    return unlessAborted(
+      signal,
+      this.#client().then((client) => run(client, aborting(signal))),
+    )
   }
 
   #client(): Promise<S3> {

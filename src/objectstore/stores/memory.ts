@@ -59,16 +59,19 @@ export class MemoryStore implements ObjectStore {
     return slices(object.bytes.subarray(start, end === undefined ? sizeBytes : end + 1), signal)
   }
 
-  async head(key: string): Promise<ObjectHead | undefined> {
+  async head(key: string, signal?: AbortSignal): Promise<ObjectHead | undefined> {
     checkKey(key)
+    signal?.throwIfAborted()
     const object = this.#objects.get(key)
     return object && { ...describe(key, object), metadata: object.metadata }
   }
 
-  async *list(prefix: string, startAfter?: string): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, startAfter?: string, signal?: AbortSignal): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix)
     const keys = [...this.#objects.keys()].filter((key) => key.startsWith(prefix)).sort(compareKeys)
+    signal?.throwIfAborted()
     for (const key of keys) {
+      signal?.throwIfAborted()
       if (startAfter !== undefined && compareKeys(key, startAfter) <= 0) continue
       const object = this.#objects.get(key)
       // The object may be deleted while the list is read.
@@ -76,12 +79,14 @@ export class MemoryStore implements ObjectStore {
     }
   }
 
-  async delete(keys: readonly string[]): Promise<void> {
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     for (const key of keys) checkKey(key)
+    signal?.throwIfAborted()
     for (const key of keys) this.#objects.delete(key)
   }
 
-  async clockMs(): Promise<number> {
+  async clockMs(signal?: AbortSignal): Promise<number> {
+    signal?.throwIfAborted()
     return this.#now()
   }
 
