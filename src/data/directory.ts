@@ -130,6 +130,7 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     }
     finishReplacements(files, `${dir}/log`, (problem) => options.changed?.(problem))
     finishRestored({ dir, at, root, files }, (problem) => options.changed?.(problem))
+    const knownNodes = new KnownNodes(files, `${dir}/nodes.json`, formatNodeId(identity.nodeId))
     return {
       ...{ dir, at, descriptor: held, root, modes, files, nodeId: identity.nodeId },
       clusterId: () => identity.clusterId,
@@ -155,8 +156,14 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
       hasHistoryOf: (term) => {
         if (term > identity.historyTerm) identity.update({ historyTerm: term.toString() })
       },
-      knownNodes: new KnownNodes(files, `${dir}/nodes.json`, formatNodeId(identity.nodeId)),
-      close,
+      knownNodes,
+      close: () => {
+        try {
+          knownNodes.close()
+        } finally {
+          close()
+        }
+      },
     }
   } catch (error) {
     close()

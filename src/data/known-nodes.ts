@@ -14,18 +14,25 @@ const MAX_HOSTNAME = 64
 const FORMAT = 1
 const STATE = { format: FORMAT, schema: z.strictObject({ nodes: z.array(nodeName).max(MAX_KNOWN_NODES) }) }
 
+/** How often an announcement is written at most: a primary may send any number. */
+const WRITE_MS = 1_000
+
 export class KnownNodes {
   readonly #files: Files
   readonly #path: string
   readonly #self: string
   #nodes: readonly NodeName[]
+  /** What the file has. */
+  #stored: readonly NodeName[]
+  #storedAtMs = -Infinity
+  #timer: NodeJS.Timeout | undefined
 
   /** Throws LtxdError. */
   constructor(files: Files, path: string, self: string) {
     this.#files = files
     this.#path = path
     this.#self = self
-    this.#nodes = readNodes(files, path)
+    this.#nodes = this.#stored = readNodes(files, path)
   }
 
   list(): readonly NodeName[] {
@@ -36,25 +43,79 @@ export class KnownNodes {
   meet(node: NodeName): boolean {
     const known = this.#nodes.find(({ nodeId }) => nodeId === node.nodeId)
     if (known !== undefined && known.hostname === node.hostname.slice(0, MAX_HOSTNAME)) return false
-    return this.replace([...this.#nodes.filter((other) => other !== known), node])
+    return this.#replace([...this.#nodes.filter((other) => other !== known), node])
   }
 
   /** A node has stopped that had nothing which this one lacks. */
   part(nodeId: string): boolean {
-    return this.replace(this.#nodes.filter((node) => node.nodeId !== nodeId))
+    return this.#replace(this.#nodes.filter((node) => node.nodeId !== nodeId))
   }
 
-  /** What the leader knows. On the disk when this returns. */
-  replace(nodes: readonly NodeName[]): boolean {
-    const others = nodes
+  /** What the leader knows. On the disk within a second. Throws when it, or what came before, cannot be written. */
+  announced(nodes: readonly NodeName[]): void {
+    this.#nodes = this.#others(nodes)
+    const leftMs = this.#storedAtMs + WRITE_MS - performance.now()
+    if (leftMs <= 0) this.#store()
+    else if (this.#timer === undefined) this.#storeIn(leftMs)
+  }
+
+  /** Writes what is not written yet, and nothing after that. */
+  close(): void {
+    try {
+      this.#store()
+    } finally {
+      clearTimeout(this.#timer)
+    }
+  }
+
+  /** On the disk when this returns. */
+  #replace(nodes: readonly NodeName[]): boolean {
+    const before = this.#nodes
+    const others = this.#others(nodes)
+    if (isSame(others, before)) return false
+    this.#nodes = others
+    try {
+      this.#store()
+    } catch (error) {
+      this.#nodes = before
+      throw error
+    }
+    return true
+  }
+
+  #others(nodes: readonly NodeName[]): readonly NodeName[] {
+    return nodes
       .filter(({ nodeId }) => nodeId !== this.#self)
       .slice(-MAX_KNOWN_NODES)
       .map(({ nodeId, hostname }) => ({ nodeId, hostname: hostname.slice(0, MAX_HOSTNAME) }))
-    if (JSON.stringify(others) === JSON.stringify(this.#nodes)) return false
-    writeState(this.#files, this.#path, FORMAT, { nodes: others })
-    this.#nodes = others
-    return true
   }
+
+  #storeIn(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      try {
+        this.#store()
+      } catch {
+        // It is tried again. The next announcement, or the end of the node, says why.
+      }
+    }, ms).unref()
+  }
+
+  #store(): void {
+    const nodes = this.#nodes
+    if (!isSame(nodes, this.#stored)) {
+      this.#storeIn(WRITE_MS)
+      writeState(this.#files, this.#path, FORMAT, { nodes })
+      this.#stored = nodes
+      this.#storedAtMs = performance.now()
+    }
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+}
+
+function isSame(one: readonly NodeName[], other: readonly NodeName[]): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other)
 }
 
 function readNodes(files: Files, path: string): readonly NodeName[] {

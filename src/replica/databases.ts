@@ -11,6 +11,7 @@ import { formatPosition, parsePosition } from '../ltx/format/types.ts'
 import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { Repeated } from '../util/repeated.ts'
+import { controllerForMany } from '../util/waits.ts'
 import type { FromClient } from './client/messages.ts'
 import type { ReplicaError } from './database.ts'
 import { ReplicaDatabase } from './database.ts'
@@ -52,7 +53,7 @@ export class ReplicaDatabases {
   readonly rejected: RejectedFiles
   readonly #memory = { bytes: 0 }
   #isUnbounded = false
-  readonly #stop = new AbortController()
+  readonly #stop = controllerForMany()
   #client: LocalClientProcess | undefined
 
   constructor(options: ReplicaDatabasesOptions) {

@@ -11,7 +11,7 @@ import { DiskSpaceError } from '../util/disk-space.ts'
 import { errorCode, errorMessage } from '../util/errors.ts'
 import { limitLines, type Logger } from '../util/log.ts'
 import type { NodeAddress, NodeName } from '../util/node-address.ts'
-import { unlessAborted } from '../util/waits.ts'
+import { controllerForMany, unlessAborted } from '../util/waits.ts'
 import type { ReplicaDatabase } from './database.ts'
 import type { ReplicaDatabases } from './databases.ts'
 import { verifySnapshot } from './snapshot-file.ts'
@@ -41,7 +41,8 @@ export class ReplicaSink implements StreamSink {
   readonly #options: ReplicaSinkOptions
   /** Databases whose local files were moved aside. Since then they contain only the primary's transactions. */
   readonly #setAside = new Set<string>()
-  #waits = new AbortController()
+  /** Every database may wait. */
+  #waits = controllerForMany()
   #caughtUp: Promise<unknown> = Promise.resolve()
 
   constructor(options: ReplicaSinkOptions) {
@@ -58,7 +59,7 @@ export class ReplicaSink implements StreamSink {
   }
 
   nodes(nodes: readonly NodeName[]): void {
-    this.#options.data.knownNodes.replace(nodes)
+    this.#options.data.knownNodes.announced(nodes)
   }
 
   term(): bigint {
@@ -187,7 +188,7 @@ export class ReplicaSink implements StreamSink {
   }
 
   resume(): void {
-    this.#waits = new AbortController()
+    this.#waits = controllerForMany()
   }
 
   /** What the client has been told to do it does in its time. */

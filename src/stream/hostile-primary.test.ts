@@ -32,7 +32,9 @@ function follow(replica: TestReplica, { node }: RawPrimary, maxNames?: number): 
   return replica
 }
 
-const UNKNOWN = effort(20_000, 300_000)
+const UNKNOWN = effort(20_000, 200_000)
+
+const NODES = Array.from({ length: 100 }, (_, i) => ({ nodeId: `${i}`.padStart(16, '0'), hostname: 'phantom' }))
 
 const SNAPSHOT: SnapshotMessage = {
   type: 'snapshot',
@@ -161,6 +163,20 @@ test(`a primary that has none of ${UNKNOWN} databases, which are not here either
   expect(replica.unknowns).toEqual(['here.db'])
   process.off('warning', warned)
   expect(warnings).toEqual([])
+})
+
+test.each<[string, (it: RawPrimary, i: number) => void]>([
+  ['of databases that it does not have', (it, i) => it.send({ type: 'unknown', database: `${i}.db` })],
+  ['of one database that it does not have', (it) => it.send({ type: 'unknown', database: 'a.db' })],
+  ['of its nodes', (it) => it.send({ type: 'nodes', nodes: NODES })],
+  ['that it has sent everything', (it) => it.send({ type: 'caught-up' })],
+])('I10: a primary that says without end %s is left', async (_, say) => {
+  const primary = await rawPrimary((it) => {
+    for (let i = 0; i < 10_000; i++) say(it, i)
+  })
+  const replica = follow(new TestReplica(), primary, 100)
+  await until('it is left', () => replica.lines.some((line) => line.includes('messages without content')))
+  expect(replica.named.length).toBeLessThan(100)
 })
 
 test('a database that cannot be applied is retried less and less often, with one line', async () => {

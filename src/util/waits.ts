@@ -1,3 +1,12 @@
+import { setMaxListeners } from 'node:events'
+
+/** Any number may wait on its signal at once. By default Node warns of more than ten, as of a leak. */
+export function controllerForMany(): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
+}
+
 /** Resolves when `signal` is aborted. */
 export function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()

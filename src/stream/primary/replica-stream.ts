@@ -1,9 +1,9 @@
-import { setMaxListeners } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import pLimit from 'p-limit'
 import type { Position } from '../../ltx/format/types.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { limitLines, type Logger } from '../../util/log.ts'
+import { controllerForMany } from '../../util/waits.ts'
 import { StreamLostError, StreamProtocolError, StreamRejectedError } from '../wire/errors.ts'
 import { Flow, MAX_OPEN_BODIES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
@@ -38,7 +38,8 @@ export class ReplicaStream {
   readonly #response: ServerResponse
   readonly #writer: FrameWriter
   readonly #flow = new Flow()
-  readonly #ended = new AbortController()
+  /** Every database may wait on it. */
+  readonly #ended = controllerForMany()
   readonly #batches = pLimit(MAX_BATCHES)
   readonly #bodies = pLimit(MAX_OPEN_BODIES)
   /** Snapshots of this replica that are sent or wait for their turn: a few, so that those of other replicas get one. */
@@ -86,8 +87,6 @@ export class ReplicaStream {
   /** Resolves when the connection has ended, for any reason. */
   async run(): Promise<void> {
     this.#request.socket.setNoDelay(true)
-    // Every database may wait on it.
-    setMaxListeners(0, this.#ended.signal)
     const heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS)
     this.#response.on('close', () => this.#lost(new StreamLostError('the connection was closed')))
     this.#response.on('error', (error) => this.#lost(error))

@@ -34,6 +34,7 @@ export interface StreamClientStatus {
 /** The replica's end of the stream: connected to the primary for as long as it is started. */
 export class StreamClient {
   readonly #options: StreamClientOptions
+  readonly #maxNames: number
   readonly #logger: Logger
   /** For what the primary causes. */
   readonly #limited: Logger
@@ -52,6 +53,7 @@ export class StreamClient {
 
   constructor(options: StreamClientOptions) {
     this.#options = options
+    this.#maxNames = options.maxNames ?? MAX_NAMES
     this.#logger = options.logger.child({ host: options.primary.hostname, url: options.primary.url })
     this.#limited = limitLines(this.#logger)
   }
@@ -135,6 +137,7 @@ export class StreamClient {
     return new PrimaryStream({
       sink: this.#options.sink,
       url: this.#options.primary.url,
+      maxNames: this.#maxNames,
       term: () => this.#highestTerm(),
       lane: (name) => this.#lane(name),
       existing: (name) => this.#lanes.get(name),
@@ -166,8 +169,8 @@ export class StreamClient {
   #lane(name: string): Lane {
     const known = this.#lanes.get(name)
     if (known !== undefined) return known
-    const { maxNames = MAX_NAMES } = this.#options
-    if (this.#lanes.size >= maxNames) throw new StreamProtocolError(`more than ${maxNames} databases were named`)
+    const most = this.#maxNames
+    if (this.#lanes.size >= most) throw new StreamProtocolError(`more than ${most} databases were named`)
     const { signal } = this.#stopped
     const lane = new Lane(name, {
       sink: this.#options.sink,

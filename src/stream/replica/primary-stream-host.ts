@@ -6,6 +6,8 @@ import type { StreamSink } from './sink.ts'
 export interface PrimaryStreamHost {
   readonly sink: StreamSink
   readonly url: string
+  /** Databases that the primary may name. */
+  readonly maxNames: number
   /** The highest term that this node has seen. */
   term(): bigint
   /** The database's lane, made where there is none. Throws StreamProtocolError. */

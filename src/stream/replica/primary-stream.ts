@@ -4,6 +4,7 @@ import { errorMessage } from '../../util/errors.ts'
 import { connectionLost, StreamLostError, StreamProtocolError } from '../wire/errors.ts'
 import { Flow, ITEM_COST_BYTES } from '../wire/flow.ts'
 import { FrameWriter } from '../wire/frame-writer.ts'
+import { FreeMessages } from '../wire/free-messages.ts'
 import { rejectionOfPrimary } from '../wire/hello.ts'
 import type { PrimaryHello, PrimaryMessage } from '../wire/messages.ts'
 import {
@@ -24,6 +25,8 @@ import { OpenLanes } from './open-lanes.ts'
 import type { PrimaryStreamHost } from './primary-stream-host.ts'
 import { Reports } from './reports.ts'
 
+/** They take room in the windows. */
+const PAID: ReadonlySet<PrimaryMessage['type']> = new Set(['owner', 'transaction', 'snapshot', 'chunk'])
 const TICK_MS = HEARTBEAT_MS / 2
 /**
  * A primary is lost after three heartbeats without a message. Counted in ticks, so that a process that was itself
@@ -42,6 +45,7 @@ export class PrimaryStream {
   #over = false
   #hello: PrimaryHello | undefined
   #silentTicks = 0
+  readonly #free: FreeMessages
   readonly #reports: Reports
   readonly #histories: Histories
   readonly #open = new OpenLanes()
@@ -51,6 +55,7 @@ export class PrimaryStream {
   /** Throws StreamLostError for a URL that no request can be made to. */
   constructor(host: PrimaryStreamHost) {
     this.#host = host
+    this.#free = new FreeMessages(host.maxNames)
     this.#ended = new Promise((_, reject) => {
       this.#end = (error) => {
         this.#over = true
@@ -146,8 +151,10 @@ export class PrimaryStream {
     if (this.#hello === undefined && message.type !== 'end') {
       throw new StreamProtocolError(`"${message.type}" came before "hello"`)
     }
+    if (!PAID.has(message.type)) this.#free.take()
     switch (message.type) {
       case 'nodes':
+        this.#free.take(message.nodes.length)
         this.#host.sink.nodes(message.nodes)
         return
       case 'owner':
