@@ -10,11 +10,11 @@ import { errorCode, errorMessage, LtxdError } from '../util/errors.ts'
 import type { Files } from '../util/files.ts'
 import { type FilesBeneath, filesBeneath, LinkedNameError, NotRegularError } from '../util/files-beneath.ts'
 import { findDirectory, makeNamedDirectory } from '../util/named-directory.ts'
-import { nativeLocks } from '../util/native-locks.ts'
 import { type Modes, PRIVATE } from '../util/private-files.ts'
 import { readState, StateDamagedError, writeState } from '../util/state-file.ts'
 import { assertOwn } from './foreign-owner.ts'
 import { KnownNodes } from './known-nodes.ts'
+import { lockDirectory, lockToRead } from './lock-file.ts'
 import { applyDataModes, assertNotMoved } from './moved-here.ts'
 import { finishRestored } from './restored.ts'
 import { MAX_TERM, termText } from './term.ts'
@@ -77,12 +77,9 @@ export function lockForReading(dir: string): LockedDirectory {
   const unlock = () => descriptors.forEach((fd) => fs.closeSync(fd))
   try {
     const files = filesBeneath(dir, PRIVATE, heldAt(held))
-    const identity = `${dir}/node.json`
-    if (files.status(identity) !== undefined) readIdentity(files, identity)
-    if (files.status(`${dir}/lock`) === undefined) return { files, unlock }
-    const lock = files.open(`${dir}/lock`, fs.constants.O_RDWR)
-    descriptors.push(lock)
-    if (!nativeLocks().tryLock(lock)) throw inUse(dir)
+    assertKnown(files, dir)
+    const lock = lockToRead(files)
+    if (lock !== undefined) descriptors.push(lock)
     return { files, unlock }
   } catch (error) {
     unlock()
@@ -117,10 +114,9 @@ export function openDataDirectory(dir: string, options: DataDirectoryOptions = {
     files.makeDirectory(root, WRITABLE_BY_OWNER)
     files.makeDirectory(`${dir}/log`)
     for (const own of ['files', 'log']) fs.closeSync(files.openDirectory(`${dir}/${own}`))
-    const lock = files.open(`${dir}/lock`, fs.constants.O_RDWR | fs.constants.O_CREAT, PRIVATE.file)
-    descriptors.push(lock)
-    if (!nativeLocks().tryLock(lock)) throw inUse(dir)
     // First, because it says whether this version may change the directory.
+    assertKnown(files, dir)
+    descriptors.push(...lockDirectory(files, options.changed))
     const identity = new IdentityFile(files, dir)
     const foreign = describeOwner(`the data directory ${dir}`, fs.statSync(at))
     if (foreign !== undefined) options.changed?.(foreign)
@@ -250,6 +246,12 @@ class IdentityFile {
   }
 }
 
+/** Throws where this version may not change the directory. */
+function assertKnown(files: FilesBeneath, dir: string): void {
+  const path = `${dir}/node.json`
+  if (files.status(path) !== undefined) readIdentity(files, path)
+}
+
 function readIdentity(files: Files, path: string): z.infer<typeof identitySchema> {
   try {
     const identity = readState(files, path, IDENTITY)
@@ -265,13 +267,6 @@ function readIdentity(files: Files, path: string): z.infer<typeof identitySchema
         'would forget which terms it has seen',
     )
   }
-}
-
-function inUse(dir: string): LtxdError {
-  return new LtxdError(
-    'DATA_IN_USE',
-    `another ltxd uses the data directory ${dir}: stop it first, or choose another directory with --data`,
-  )
 }
 
 function unusable(dir: string, cause: unknown): LtxdError {

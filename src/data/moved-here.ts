@@ -10,11 +10,12 @@ import type { FilesBeneath } from '../util/files-beneath.ts'
 import type { Modes } from '../util/private-files.ts'
 import { isFixed } from '../util/trusted-link.ts'
 import { DIRECTORIES } from './foreign-owner.ts'
+import { LOCK_NAMES } from './lock-file.ts'
 
 const STATES = ['node', 'nodes', 'api', 'backup', 'incomplete', 'mounts', 'rename', 'withheld']
 /** What ltxd makes in a data directory. */
 const NAMES: ReadonlySet<string> = new Set([
-  ...['lock', ...DIRECTORIES],
+  ...[...LOCK_NAMES, ...DIRECTORIES],
   ...STATES.flatMap((name) => [`${name}.json`, `${name}.json.tmp`]),
 ])
 

@@ -2,6 +2,7 @@ import { callsOf } from './libc.ts'
 
 /** F_OFD_GETLK of fcntl(2), and the layout of struct flock on 64-bit Linux. */
 const F_OFD_GETLK = 36
+const F_RDLCK = 0
 const F_WRLCK = 1
 const F_UNLCK = 2
 const FLOCK = { type: 0, start: 8, length: 16, pid: 24, SIZE: 32 } as const
@@ -23,6 +24,12 @@ export function isLocked(fd: number, offset: number, length: number): boolean | 
 export function isExclusivelyLocked(fd: number, offset: number, length: number): boolean | undefined {
   const lock = query(fd, offset, length)
   return lock && lock.getInt16(FLOCK.type, true) === F_WRLCK
+}
+
+/** The same of a shared lock. */
+export function isSharedLocked(fd: number, offset: number, length: number): boolean | undefined {
+  const lock = query(fd, offset, length)
+  return lock && lock.getInt16(FLOCK.type, true) === F_RDLCK
 }
 
 /** The process that has a lock on these bytes; undefined where there is none, or the kernel does not tell. */
