@@ -18,6 +18,8 @@ export interface ClusterRoleOptions {
   readonly owners: Owners
   /** Other nodes may lead: shipped files carry the term. */
   readonly isLeased: boolean
+  /** This node may lead, where the lease can pass to it. */
+  readonly candidate: boolean
   readonly reconnectMs: number
   readonly roleWait: RoleWait
   /** What waits in files to be applied on a replica has so many bytes at most; undefined: as the disk has room. */

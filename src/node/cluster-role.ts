@@ -280,9 +280,9 @@ export class ClusterRole implements RoleHost, StreamSource {
 
   async #follower(): Promise<Replica> {
     if (this.#replica !== undefined) return this.#replica
-    const { data, plane, mountDir, self, owners, reconnectMs, spoolBytes, roleWait, logger } = this.#options
+    const { data, plane, mountDir, self, candidate, owners, reconnectMs, spoolBytes, roleWait, logger } = this.#options
     const replica = new Replica({
-      ...{ data, plane, mountDir, self, owners, reconnectMs, spoolBytes, logger },
+      ...{ data, plane, mountDir, self, candidate, owners, reconnectMs, spoolBytes, logger },
       heldUp: () => roleWait.end(),
       caughtUp: (term) => {
         if (term !== undefined) data.hasHistoryOf(term)

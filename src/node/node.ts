@@ -180,6 +180,7 @@ class RunningNode implements Node {
     this.#cluster = new Cluster({
       ...{ ...parts, ...own },
       ...{ config, self, isLeased, reconnectMs: config.reconnectDelayMs, ...this.#config.stream },
+      candidate: !isLeased || config.candidate,
     })
     await this.#cluster.start(signal)
   }

@@ -42,7 +42,7 @@ class BackloggedReplica extends TestReplica {
   constructor(spool: Spool) {
     super()
     this.#sink = new ReplicaSink({
-      ...{ self: this.self, spool, data: {} as DataDirectory, plane: {} as DataPlane },
+      ...{ self: this.self, candidate: true, spool, data: {} as DataDirectory, plane: {} as DataPlane },
       databases: { get: async (name: string) => this.#database(name) } as unknown as ReplicaDatabases,
       logger: createLogger({ level: 'info', format: 'json', write: (line) => this.lines.push(line) }),
       ...{ caughtUp: () => {}, alive: () => {}, resynced: () => {} },

@@ -23,6 +23,8 @@ export interface ReplicaOptions {
   readonly plane: DataPlane
   readonly mountDir: string
   readonly self: NodeAddress
+  /** Whether this node may be made the successor of its primary. */
+  readonly candidate: boolean
   readonly owners: Owners
   readonly reconnectMs: number
   readonly spoolBytes: number | undefined
@@ -70,7 +72,7 @@ export class Replica {
   readonly idle = () => this.#sink.idle()
 
   constructor(options: ReplicaOptions) {
-    const { data, plane, mountDir, self, owners, logger } = options
+    const { data, plane, mountDir, self, candidate, owners, logger } = options
     this.#options = options
     this.#logger = logger
     const spool = (this.#spool = new Spool(data.files, `${data.dir}/temporary`, options.spoolBytes))
@@ -81,7 +83,7 @@ export class Replica {
       lost: () => this.#clientLost(),
     }))
     this.#sink = new ReplicaSink({
-      ...{ self, data, plane, databases, spool, logger },
+      ...{ self, candidate, data, plane, databases, spool, logger },
       caughtUp: (term) => options.caughtUp(term),
       alive: (lagMs) => this.#alive(lagMs),
       resynced: (name) => this.#resyncs.healed(name),

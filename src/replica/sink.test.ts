@@ -17,7 +17,7 @@ test('any number of databases may wait at once, without a warning of a leak', as
   const database = { idle: () => never, discard: () => never } as unknown as ReplicaDatabase
   const sink = new ReplicaSink({
     self: { nodeId: 'b'.repeat(16), hostname: 'second', url: 'http://127.0.0.1:1' },
-    ...{ data: {} as DataDirectory, spool: {} as Spool },
+    ...{ candidate: true, data: {} as DataDirectory, spool: {} as Spool },
     plane: { databases: new Map(), droppedAt: () => undefined } as unknown as DataPlane,
     databases: { get: async () => database } as unknown as ReplicaDatabases,
     logger: createLogger({ level: 'silent', format: 'json' }),

@@ -18,6 +18,7 @@ import { verifySnapshot } from './snapshot-file.ts'
 
 export interface ReplicaSinkOptions {
   readonly self: NodeAddress
+  readonly candidate: boolean
   readonly data: DataDirectory
   readonly plane: DataPlane
   readonly databases: ReplicaDatabases
@@ -38,6 +39,7 @@ const ROOM_MS = 500
 /** Passes the primary's stream to the local client. */
 export class ReplicaSink implements StreamSink {
   readonly self: NodeAddress
+  readonly candidate: boolean
   readonly #options: ReplicaSinkOptions
   /** Databases whose local files were moved aside. Since then they contain only the primary's transactions. */
   readonly #setAside = new Set<string>()
@@ -48,6 +50,7 @@ export class ReplicaSink implements StreamSink {
   constructor(options: ReplicaSinkOptions) {
     this.#options = { ...options, logger: limitLines(options.logger) }
     this.self = options.self
+    this.candidate = options.candidate
   }
 
   clusterId(): string | undefined {

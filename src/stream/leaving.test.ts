@@ -16,11 +16,11 @@ afterEach(async () => {
 })
 
 /** A primary, and a replica of it that has everything. */
-async function following() {
+async function following(candidate = true) {
   const node = new TestPrimary(await directory())
   await node.listen()
   ends.push(() => node.close())
-  const replica = new TestReplica()
+  const replica = new TestReplica({ candidate })
   const client = replica.follow(node.address)
   ends.push(() => client.stop())
   await until('the replica', () => client.status().connected && node.server.hasCopy())
@@ -60,6 +60,25 @@ test('a replica that stops, or does not apply, cannot be the successor: why is s
   // Asking alone does not keep it from stopping.
   expect(await client.leave(HANG_MS)).toBe(true)
   expect(await node.server.whyNotSuccessor(HANG_MS, nodeId)).toBe('it stops')
+})
+
+test('a replica that is no candidate is not made the successor, but counts as a copy', async () => {
+  const { node, replica } = await following(false)
+  const { nodeId } = replica.self
+  let goOn = () => {}
+  const held = new Promise<void>((resolve) => (goOn = resolve))
+  replica.before = () => held
+  node.create('a.db').commit()
+  const ended = node.server.caughtUp(HANG_MS)
+  goOn()
+  expect(await ended).toBeUndefined()
+  expect(node.server.hasCopy()).toBe(true)
+  expect(await node.server.whyNotSuccessor(HANG_MS, nodeId)).toBe('it is no candidate (lease.candidate: false)')
+  const other = new TestReplica({ nodeId: 'c'.repeat(16) })
+  const client = other.follow(node.address)
+  ends.push(() => client.stop())
+  await until('the candidate', () => node.server.replicas().length === 2)
+  expect(await node.server.caughtUp(HANG_MS)).toBe(other.self.nodeId)
 })
 
 test('a replica without a connection is not told either; a primary of an earlier version is taken to know', async () => {

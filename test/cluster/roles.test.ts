@@ -10,7 +10,7 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
   let cluster: TestCluster
 
   beforeAll(async () => {
-    cluster = await TestCluster.start({ nodes: 2 })
+    cluster = await TestCluster.start({ nodes: 3, candidates: 2 })
   }, 60_000)
 
   afterAll(async () => cluster.stop(), 60_000)
@@ -43,6 +43,15 @@ describe.skipIf(findTool('consul') === undefined || findTool('sqlite3') === unde
     const unknown = await ltxd(['handoff', 'nobody', '--data', primary.data])
     expect(unknown.code).toBe(1)
     expect(unknown.stderr).toContain('nobody')
+    expect((await primary.status())?.role).toBe('primary')
+  })
+
+  test('a handoff to a node that is no candidate is rejected, and the primary goes on', async () => {
+    const [primary] = await roles()
+    const { code, stderr } = await ltxd(['handoff', 'node-3', '--data', primary.data])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/node-3 cannot lead now: it is no candidate \(lease.candidate: false\). Nothing has changed/)
+    expect(await sql(primary, 'CREATE TABLE u (a)')).toMatchObject({ code: 0 })
     expect((await primary.status())?.role).toBe('primary')
   })
 

@@ -12,6 +12,8 @@ export interface ClusterOptions {
   /** The number of nodes, named node-1, node-2 … */
   readonly nodes?: number
   readonly ttl?: string
+  /** So many nodes, the first ones, may lead. Default: all. */
+  readonly candidates?: number
   readonly backup?: string | ((node: string) => string)
   /** Returns the URL at which peers reach the node that listens on this port. */
   readonly advertise?: (node: string, port: number) => Promise<string>
@@ -57,7 +59,16 @@ export class TestCluster {
 
   /** Starts another node with an empty data directory, and does not wait for it. */
   async add(): Promise<ClusterMember> {
-    const { ttl = '3s', backup: place, advertise, consul, prepare, config = '', cli } = this.#options
+    const {
+      ttl = '3s',
+      backup: place,
+      advertise,
+      consul,
+      prepare,
+      config = '',
+      cli,
+      candidates = Infinity,
+    } = this.#options
     const name = `node-${this.members.length + 1}`
     const dir = join(this.dir, name)
     const backup = typeof place === 'function' ? place(name) : place
@@ -67,6 +78,7 @@ export class TestCluster {
     await prepare?.(name, `${dir}-data`)
     const lease = [
       `lease:\n  hostname: ${name}\n  ttl: ${ttl}\n  demote-delay: 1s\n`,
+      this.members.length < candidates ? '' : '  candidate: false\n',
       url === undefined ? '' : `  advertise-url: "${url}"\n`,
       // The first node would wait for others with data. An earlier version does not, and does not know the key.
       this.members.length > 0 || cli !== undefined ? '' : '  found: now\n',

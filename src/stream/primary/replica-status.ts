@@ -11,6 +11,8 @@ export interface ReplicaStatus {
   readonly positions: ReadonlyMap<string, Position>
   /** It stops, so it will not be the successor. */
   readonly leaving: boolean
+  /** Whether it may lead. */
+  readonly candidate: boolean
   /** Transactions that it has not acknowledged, over all databases. */
   readonly behind: number
   /** Sent, but not consumed by the replica's sink yet. Bounded, however slow the replica is. */
@@ -34,6 +36,7 @@ export function replicaStatus(stream: ReplicaStream, here: ReadonlyMap<string, P
     connectedAtMs: stream.connectedAtMs,
     positions,
     leaving: stream.leaving,
+    candidate: stream.hello?.candidate !== false,
     behind: Number(behind),
     unconsumedBytes: stream.unconsumedBytes,
   }

@@ -80,6 +80,11 @@ export class ReplicaStream {
     return this.#isLeaving
   }
 
+  /** It can lead after this node: it stays, and is a candidate. */
+  get mayLead(): boolean {
+    return !this.leaving && this.hello?.candidate !== false
+  }
+
   get ended(): boolean {
     return this.#ended.signal.aborted
   }

@@ -128,8 +128,9 @@ export class StreamServer {
   }
 
   /**
-   * The first replica, or the one with `nodeId`, that acknowledges everything committed as of the call: the successor
-   * of this node from then on. Undefined after the timeout, and when every replica that could be it stops.
+   * The first candidate, or the one with `nodeId`, that acknowledges everything committed as of the call: the successor
+   * of this node from then on. Undefined after the timeout, and where every candidate stops, as soon as one of the
+   * other replicas acknowledges it.
    */
   async caughtUp(timeoutMs: number, nodeId?: string): Promise<string | undefined> {
     const successor = await this.#covering(timeoutMs, nodeId)
@@ -143,6 +144,7 @@ export class StreamServer {
     const replica = this.replicas().find((each) => each.nodeId === nodeId)
     if (replica === undefined) return 'it is not connected'
     if (replica.leaving) return 'it stops'
+    if (!replica.candidate) return 'it is no candidate (lease.candidate: false)'
     const { behind } = replica
     const lacks = `${behind} ${behind === 1 ? 'transaction' : 'transactions'}`
     return `it is behind by ${lacks}, and did not apply them within ${timeoutMs / 1_000} s`
@@ -155,10 +157,12 @@ export class StreamServer {
     for (;;) {
       const moved = this.#moved.next
       const asked = this.#welcomed().filter(({ hello }) => nodeId === undefined || hello?.nodeId === nodeId)
-      const staying = asked.filter(({ leaving }) => !leaving)
-      const successor = staying.find((stream) => covers(stream, targets))
+      const candidates = asked.filter(({ mayLead }) => mayLead)
+      const successor = candidates.find((stream) => covers(stream, targets))
       if (successor !== undefined) return successor
-      if (asked.length > 0 && staying.length === 0) return undefined
+      const others = asked.filter(({ leaving, mayLead }) => !leaving && !mayLead)
+      const isCopied = nodeId !== undefined || others.length === 0 || others.some((stream) => covers(stream, targets))
+      if (asked.length > 0 && candidates.length === 0 && isCopied) return undefined
       const leftMs = deadline - performance.now()
       if (leftMs <= 0) return undefined
       await before(moved, leftMs)

@@ -85,8 +85,8 @@ export class PrimaryStream {
       const { nodeId, hostname, url } = sink.self
       const clusterId = sink.clusterId()
       const hello = { protocol: PROTOCOL_VERSION, nodeId, hostname, url, term: this.#host.term() }
-      const cluster = clusterId === undefined ? {} : { clusterId }
-      this.#writer.writeNow(encodeReplicaMessage({ type: 'hello', ...hello, ...cluster, owners: true, nodes: true }))
+      const about = { ...(clusterId !== undefined && { clusterId }), ...(!sink.candidate && { candidate: false }) }
+      this.#writer.writeNow(encodeReplicaMessage({ type: 'hello', ...hello, ...about, owners: true, nodes: true }))
       return await this.#ended
     } finally {
       clearInterval(tick)

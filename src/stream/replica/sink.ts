@@ -33,6 +33,8 @@ export interface SnapshotHeader {
  */
 export interface StreamSink {
   readonly self: NodeAddress
+  /** Whether this node may be made the successor of its primary. */
+  readonly candidate: boolean
   /** Undefined when this node adopts the primary's. */
   clusterId(): string | undefined
   adoptCluster(id: string): void

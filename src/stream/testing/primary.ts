@@ -16,6 +16,8 @@ export interface TestNodeOptions {
   readonly nodeId?: string
   readonly clusterId?: string
   readonly term?: bigint
+  /** Of a replica; default: true. */
+  readonly candidate?: boolean
   readonly stream?: StreamServerOptions
 }
 

@@ -50,6 +50,7 @@ export class ReplicaDatabase {
 /** A node that follows. */
 export class TestReplica implements StreamSink {
   readonly self: NodeAddress
+  readonly candidate: boolean
   readonly databases = new Map<string, ReplicaDatabase>()
   readonly snapshots: ReceivedSnapshot[] = []
   readonly unknowns: string[] = []
@@ -75,6 +76,7 @@ export class TestReplica implements StreamSink {
 
   constructor(options: TestNodeOptions = {}) {
     this.self = { nodeId: options.nodeId ?? 'b'.repeat(16), hostname: 'second', url: 'http://127.0.0.1:1' }
+    this.candidate = options.candidate ?? true
     this.cluster = options.clusterId
     this.seenTerm = options.term ?? 0n
   }

@@ -63,13 +63,17 @@ const clusterId = z
 const hello = { type: z.literal('hello'), protocol: z.int(), nodeId: hex16, hostname, term: termText }
 
 const fromReplica = z.discriminatedUnion('type', [
-  /** `owners`, `nodes`: the replica understands the messages `owner` and `nodes`. */
+  /**
+   * `owners`, `nodes`: the replica understands the messages `owner` and `nodes`. `candidate: false`: it never leads, so
+   * it must not become the successor.
+   */
   z.object({
     ...hello,
     url: peerUrl,
     clusterId: clusterId.optional(),
     owners: z.boolean().optional(),
     nodes: z.boolean().optional(),
+    candidate: z.boolean().optional(),
   }),
   /** The replica's positions. `complete` marks the last of these messages. */
   z.object({ type: z.literal('positions'), positions, complete: z.boolean() }),
