@@ -99,9 +99,8 @@ export class ReplicaDatabases {
   }
 
   /** What waits for the client goes on, with an error. `lost` is called. */
-  kill(): void {
-    this.#client?.kill()
-  }
+  readonly kill = () => this.#client?.kill()
+  readonly work = () => this.#client?.work()
 
   /** Whether the client, where there is one, answers within the time. */
   readonly answers = async (withinMs: number) => (await this.#client?.answers(withinMs)) ?? true

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import readline from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { DataDirectory } from '../data/directory.ts'
 import type { DataPlane } from '../dataplane/dataplane.ts'
@@ -13,6 +12,8 @@ import { WITHOUT_DEBUGGER } from '../util/debugger.ts'
 import { helperEnvironment } from '../util/environment.ts'
 import { encodeFrame, PIPE_FRAMES } from '../util/frames.ts'
 import type { Logger } from '../util/log.ts'
+import { workOf } from '../util/process-work.ts'
+import { sleepAwake } from '../util/waits.ts'
 import type { FromClient, ToClient } from './client/messages.ts'
 
 export interface LocalClientOptions {
@@ -94,12 +95,16 @@ export class LocalClientProcess {
   /** Whether it answers within the time, between two steps of what it does, or has ended. */
   async answers(withinMs: number): Promise<boolean> {
     const answered = new AbortController()
-    const late = sleep(withinMs, false, { signal: answered.signal, ref: false }).catch(() => true)
+    const late = sleepAwake(withinMs, answered.signal).then(() => false)
     const answer = Promise.race([this.#alive.next, this.ended]).then(() => true)
     void this.send({ type: 'ping' })
     const isInTime = await Promise.race([answer, late])
     answered.abort()
     return isInTime
+  }
+
+  work(): string | undefined {
+    return this.#child.pid === undefined ? undefined : workOf(this.#child.pid)
   }
 
   /** Resolves when the process executes nothing more; it keeps its locks. Kills it when that takes too long. */

@@ -237,7 +237,7 @@ export class Replica {
     this.#databases.takeAll(true)
     const stopped = this.#stream?.stop()
     this.#sink.interrupt()
-    await unlessHung(this.#databases, HUNG_MS.following, stopped)
+    await unlessHung(this.#databases, HUNG_MS.following, stopped, true)
     this.#databases.takeAll(false)
     this.#stream = undefined
   }

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { unlessAborted } from './waits.ts'
+import { sleepAwake, unlessAborted } from './waits.ts'
 
 test('what is abandoned, before or while it is awaited, may fail without ending the process', async () => {
   const unhandled: unknown[] = []
@@ -21,4 +21,12 @@ test('what is abandoned, before or while it is awaited, may fail without ending 
   } finally {
     process.off('unhandledRejection', note)
   }
+})
+
+test('a process that was suspended has time to read what came meanwhile before it takes that for silence', async () => {
+  let isRead = false
+  const late = sleepAwake(100, new AbortController().signal).then(() => isRead)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+  void setImmediate().then(() => (isRead = true))
+  expect(await late).toBe(true)
 })

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Any number may wait on its signal at once. By default Node warns of more than ten, as of a leak. */
 export function controllerForMany(): AbortController {
@@ -55,6 +56,18 @@ export async function* itemsUnlessAborted<T>(
   } finally {
     const left = hasEnded ? undefined : Promise.resolve(items.return?.()).catch(() => undefined)
     if (!isWaiting) await left
+  }
+}
+
+const SLICES = 10
+
+/**
+ * Resolves after so much time in which this process could run, or when `signal` is aborted: one that was itself
+ * suspended does not take what it has not read yet for silence. Keeps no process alive.
+ */
+export async function sleepAwake(ms: number, signal: AbortSignal): Promise<void> {
+  for (let i = 0; i < SLICES && !signal.aborted; i++) {
+    await sleep(ms / SLICES, undefined, { signal, ref: false }).catch(() => undefined)
   }
 }
 
