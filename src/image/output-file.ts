@@ -1,5 +1,5 @@
-import { closeSync } from 'node:fs'
-import { type FileHandle, lstat } from 'node:fs/promises'
+import { closeSync, type Stats } from 'node:fs'
+import { lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { foldChecksum, pageChecksum } from '../ltx/format/checksum.ts'
 import { type Checksum, EMPTY_CHECKSUM, lockPgno } from '../ltx/format/types.ts'
@@ -8,7 +8,10 @@ import { LtxdError } from '../util/errors.ts'
 import { makeNamedDirectory } from '../util/named-directory.ts'
 import { assertRegular, NewFile, OutputError, OutputExistsError } from '../util/new-file.ts'
 
-/** A database file that is written under a temporary name, and renamed when it is complete and durable. */
+/**
+ * A database file that is written under a temporary name, and renamed when it is complete and durable. Each method
+ * throws OutputError when the file cannot be written.
+ */
 export class OutputFile {
   readonly path: string
   readonly #file: NewFile
@@ -30,12 +33,20 @@ export class OutputFile {
     return new OutputFile(await NewFile.create(path, { label }))
   }
 
-  get handle(): FileHandle {
-    return this.#file.handle
+  get fd(): number {
+    return this.#file.handle.fd
+  }
+
+  stat(): Promise<Stats> {
+    return this.#reporting(() => this.#file.handle.stat())
   }
 
   truncate(sizeBytes: number): Promise<void> {
-    return this.handle.truncate(sizeBytes)
+    return this.#reporting(() => this.#file.handle.truncate(sizeBytes))
+  }
+
+  write(bytes: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }> {
+    return this.#reporting(() => this.#file.handle.write(bytes, offset, length, position))
   }
 
   /** Reads the file back: the checksum of a database of `commit` pages. */
@@ -45,7 +56,7 @@ export class OutputFile {
     let checksum: Checksum = EMPTY_CHECKSUM
     for (let first = 1; first <= commit; first += pagesAtOnce) {
       const count = Math.min(pagesAtOnce, commit - first + 1)
-      await this.handle.read(buffer, 0, count * pageSize, (first - 1) * pageSize)
+      await this.#reporting(() => this.#file.handle.read(buffer, 0, count * pageSize, (first - 1) * pageSize))
       for (let i = 0; i < count; i++) {
         if (first + i === lockPgno(pageSize)) continue
         checksum = foldChecksum(checksum, pageChecksum(first + i, buffer.subarray(i * pageSize, (i + 1) * pageSize)))
@@ -57,12 +68,20 @@ export class OutputFile {
   /** The file is durable and visible on return. Throws OutputExistsError when another file was created meanwhile. */
   async publish(): Promise<void> {
     await assertFree(this.path)
-    await this.#file.publish()
+    await this.#reporting(() => this.#file.publish())
   }
 
   /** Closes the file, and removes it unless it was published. */
   discard(): Promise<void> {
     return this.#file.discard()
+  }
+
+  async #reporting<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act()
+    } catch (error) {
+      throw error instanceof LtxdError ? error : new OutputError(this.path, error)
+    }
   }
 }
 

@@ -14,6 +14,7 @@ import { expect, test } from 'vitest'
 import { SEED } from '../../test/harness/effort.ts'
 import { InProcessNode, temporaryDirectory } from '../../test/harness/in-process/node-in-process.ts'
 import { loadHistory } from '../backup/history/history.ts'
+import { fileKey } from '../backup/history/layout.ts'
 import { NEWEST, planRestore } from '../backup/history/plan.ts'
 import { type UploadState, uploadTransactions } from '../backup/ship/upload.ts'
 import { PlayedDatabase, seeded } from '../backup/testing.ts'
@@ -22,6 +23,7 @@ import { openDataDirectory } from '../data/directory.ts'
 import { Owners } from '../data/owners.ts'
 import { droppedAt, noteDropped } from '../log/dropped.ts'
 import { logDirectory } from '../log/store.ts'
+import { encode } from '../ltx/file.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
@@ -121,6 +123,28 @@ test('a database whose directory is a link is not restored, with the reason, and
   rmSync(`${data.root}/linked`)
   expect(await hydrate()).toEqual(new Map())
   expect(existsSync(`${data.root}/linked/b.db`)).toBe(true)
+  data.close()
+})
+
+test('a database whose file cannot be written is not restored, with its path and the reason, and the others are', async () => {
+  using temporary = temporaryDirectory()
+  const { data, store, hydrate } = await setUp(temporary.dir, 'a.db')
+  const huge = new PlayedDatabase('huge.db', seeded(SEED), 32_768)
+  huge.commit()
+  const { txid, checksum } = huge.position()
+  await uploadTransactions(store, 'huge.db', huge, ZERO, txid)
+  // A file of 128 TiB. Only tmpfs would hold it: there its missing pages are found.
+  const [min, commit] = [toTXID(2), 0xffff_ffff]
+  for await (const { header } of huge.records(txid, txid)) {
+    const grown = { ...header, commit, minTXID: min, maxTXID: min, preApplyChecksum: checksum }
+    const bytes = encode(grown, [[commit, new Uint8Array(32_768)]], checksum)
+    await store.put(fileKey(store.layout, 'huge.db', { level: 0, min, max: min }), bytes)
+  }
+  const rejections = await hydrate()
+  expect([...rejections.keys()]).toEqual(['huge.db'])
+  expect(rejections.get('huge.db')).toMatch(/^cannot write \S+\/hydrating\/huge\.db: EFBIG|page \d+ of 4294967295 is in no/)
+  expect(readdirSync(data.root)).toEqual(['a.db'])
+  expect(readdirSync(`${data.dir}/hydrating`)).toEqual([])
   data.close()
 })
 

@@ -23,7 +23,7 @@ import { logDirectory } from '../log/store.ts'
 import { LTXError } from '../ltx/format/errors.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { errorCode, LtxdError } from '../util/errors.ts'
+import { asError, errorCode, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
 import { writeState } from '../util/state-file.ts'
 
@@ -63,21 +63,36 @@ export async function hydrateMissing(options: HydrationOptions): Promise<Map<str
     rejections.set(name, await reasonOf(error, options, backedUpDatabases))
     isMissing ||= isRestorable(data, name)
   }
-  for (const [name, error] of unreadable) if (!isKnown(data, name)) await failed(name, error)
-  await each(backedUpDatabases, async (backedUp) => {
-    const { name, position } = backedUp
+  const attempt = async (name: string, act: () => Promise<void> | void) => {
     try {
-      if (position.state === 'empty' || isKnown(data, name) || isDroppedSince(data, name, position)) return
-      writeIncomplete(options)
-      if (data.files.exists(`${data.root}/${name}`)) throw new UnknownFileError(name, data.root, store.url, position)
-      await hydrate(options, backedUp)
+      await act()
     } catch (error) {
       await failed(name, error)
     }
-  })
+  }
+  for (const [name, error] of unreadable) {
+    await attempt(name, () => {
+      if (!isKnown(data, name)) throw asError(error)
+    })
+  }
+  const lacking: BackedUpDatabase[] = []
+  for (const backedUp of backedUpDatabases) {
+    await attempt(backedUp.name, () => {
+      if (isLacking(options, backedUp)) lacking.push(backedUp)
+    })
+  }
+  if (lacking.length > 0) writeIncomplete(options)
+  await each(lacking, (backedUp) => attempt(backedUp.name, () => hydrate(options, backedUp)))
   if (isMissing) writeIncomplete(options)
   else data.files.remove(incompletePath(data))
   return rejections
+}
+
+/** The database is to be restored. Throws UnknownFileError where a file that nothing is known of has its name. */
+function isLacking({ data, store }: HydrationOptions, { name, position }: BackedUpDatabase): boolean {
+  if (position.state === 'empty' || isKnown(data, name) || isDroppedSince(data, name, position)) return false
+  if (data.files.exists(`${data.root}/${name}`)) throw new UnknownFileError(name, data.root, store.url, position)
+  return true
 }
 
 /** The name can have a database here, and has none. */
@@ -118,8 +133,8 @@ const SET_ASIDE = 'moved the local files aside, and restored the backup'
 /** How many databases are restored, or compared, at once. */
 const AT_ONCE = 8
 
-/** A file stands where its directory was, a directory where its file was, or the name is too long here. */
-const OF_ONE_NAME = ['ENOTDIR', 'EISDIR', 'EEXIST', 'ENAMETOOLONG', 'ELOOP']
+/** Errors of the process or the machine. Any other system error concerns the files ofone database. */
+const OF_ALL = ['EMFILE', 'ENFILE', 'ENOMEM']
 
 /** Whether the database was dropped here, at or after the end of its backup. Throws StateDamagedError. */
 function isDroppedSince({ dir, root, files }: DataDirectory, name: string, { txid }: BackupPosition): boolean {
@@ -135,10 +150,18 @@ async function reasonOf(
 ): Promise<string> {
   const histories = listed.map(({ history }) => history)
   const ofStore = await isOutage(store, histories, error, signal)
-  const isName = error instanceof Error && OF_ONE_NAME.includes(errorCode(error) ?? '')
-  const ofOne = isName || error instanceof LtxdError || error instanceof LTXError
-  if (!ofOne || ofStore || signal?.aborted === true) throw error
+  const ofOne = error instanceof LtxdError || error instanceof LTXError || isSystem(error)
+  if (!ofOne || isOfAll(error) || ofStore || signal?.aborted === true) throw error
   return error.message
+}
+
+function isSystem(error: unknown): error is Error {
+  return error instanceof Error && /^E[A-Z0-9]+$/.test(errorCode(error) ?? '')
+}
+
+/** Also as the cause of an OutputError. */
+function isOfAll(error: Error): boolean {
+  return [error, error.cause].some((one) => OF_ALL.includes(errorCode(one) ?? ''))
 }
 
 const NOT_COMPARED = 'not compared with its backup, which cannot be read now: it is served as it is here'

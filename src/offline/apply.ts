@@ -32,7 +32,7 @@ export interface AppliedFiles {
 export async function applyToNew(path: string, files: readonly LTXFile[], signal?: AbortSignal): Promise<AppliedFiles> {
   const output = await OutputFile.create(path, 'apply')
   try {
-    const result = await stage(new Staging(output.handle, nothingAt(path)), files, signal)
+    const result = await stage(new Staging(output, nothingAt(path)), files, signal)
     if (result.header.commit === 0) throw new DroppedDatabaseError(path, files.at(-1)!.name)
     await output.publish()
     return result

@@ -1,5 +1,4 @@
 import { readSync } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import { PageSums } from '../apply/page-sums.ts'
 import type { Page, PageChanges } from '../apply/transaction.ts'
 import { type ChainLink, joint } from '../ltx/chain.ts'
@@ -10,7 +9,7 @@ import { hasChecksums, type Header, isSnapshot, type Trailer } from '../ltx/form
 import { type Checksum, EMPTY_CHECKSUM, formatChecksum, lockPgno, type Pgno } from '../ltx/format/types.ts'
 import { PageSet } from '../sqlite/page-set.ts'
 import { exchange, PageTable } from '../sqlite/page-table.ts'
-import { PageWriter } from '../sqlite/page-writer.ts'
+import { type PageFile, PageWriter } from '../sqlite/page-writer.ts'
 import { DoesNotContinueError, InvalidLTXError, ReplacesDatabaseError, WrongResultError } from './errors.ts'
 import type { LTXFile } from './ltx-file.ts'
 
@@ -25,13 +24,19 @@ export interface Base {
   readonly mayBeReplaced?: boolean
 }
 
+/** Where the pages go, as to a FileHandle. */
+export interface StagedFile extends PageFile {
+  readonly fd: number
+  truncate(sizeBytes: number): Promise<void>
+}
+
 /**
  * Applies LTX files to a database without changing it: their pages go into a separate file, at their offsets in the
  * database. Verifies what each file records about the database before and after it. Pages that no file wrote into a
  * grown database are zero. Source: superfly/ltx 0.5.3, cmd/ltx/apply.go.
  */
 export class Staging {
-  readonly #handle: FileHandle
+  readonly #file: StagedFile
   readonly #base: Base
   /** Pages of the base up to this one are part of the result unless an applied page replaces them. */
   #basePages: Pgno
@@ -43,9 +48,9 @@ export class Staging {
   #checksum: Checksum
   #last: (ChainLink & { readonly name: string }) | undefined
 
-  /** `handle`: an empty file. */
-  constructor(handle: FileHandle, base: Base) {
-    this.#handle = handle
+  /** `file`: an empty one. */
+  constructor(file: StagedFile, base: Base) {
+    this.#file = file
     this.#base = base
     this.#basePages = base.pages.sizePages
     this.#pageSize = base.pageSize
@@ -97,7 +102,7 @@ export class Staging {
       if (header === undefined && decoder.header !== undefined) {
         header = decoder.header
         await this.#begin(file.name, header)
-        writer = new PageWriter(this.#handle, header.pageSize)
+        writer = new PageWriter(this.#file, header.pageSize)
       }
       for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
         const page = frame.page()
@@ -110,7 +115,7 @@ export class Staging {
     if (header === undefined) throw new Error('the decoder ended without a header')
     await writer?.flush()
     this.#resize(header.commit)
-    await this.#handle.truncate(header.commit * header.pageSize)
+    await this.#file.truncate(header.commit * header.pageSize)
     if (hasChecksums(header) && trailer.postApplyChecksum !== this.#checksum) {
       const expected = formatChecksum(trailer.postApplyChecksum as Checksum)
       throw new WrongResultError(file.name, formatChecksum(this.#checksum), expected)
@@ -149,7 +154,7 @@ export class Staging {
   }
 
   async #reset({ pageSize }: Header): Promise<void> {
-    await this.#handle.truncate(0)
+    await this.#file.truncate(0)
     this.#basePages = 0
     this.#applied = new PageSet()
     this.#sums = new PageTable()
@@ -186,7 +191,7 @@ export class Staging {
     // Not a Buffer, whose slice() does not copy.
     const page = new Uint8Array(this.#pageSize)
     for (const pgno of pgnos) {
-      const read = readSync(this.#handle.fd, page, 0, page.length, (pgno - 1) * page.length)
+      const read = readSync(this.#file.fd, page, 0, page.length, (pgno - 1) * page.length)
       if (read !== page.length) throw new Error(`page ${pgno} was staged, but is missing`)
       yield { pgno, page }
     }

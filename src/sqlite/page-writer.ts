@@ -1,10 +1,13 @@
-import type { FileHandle } from 'node:fs/promises'
-
 const BUFFER_BYTES = 1024 * 1024
+
+/** Where pages are written, as to a FileHandle. */
+export interface PageFile {
+  write(bytes: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesWritten: number }>
+}
 
 /** Writes pages to a file. Gathers neighbouring pages into large writes, and fills a buffer while writing another. */
 export class PageWriter {
-  readonly #handle: FileHandle
+  readonly #file: PageFile
   readonly #pageSize: number
   #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   #spare = Buffer.allocUnsafeSlow(BUFFER_BYTES)
@@ -12,8 +15,8 @@ export class PageWriter {
   #used = 0
   #writing: Promise<void> | undefined
 
-  constructor(handle: FileHandle, pageSize: number) {
-    this.#handle = handle
+  constructor(file: PageFile, pageSize: number) {
+    this.#file = file
     this.#pageSize = pageSize
   }
 
@@ -48,15 +51,15 @@ export class PageWriter {
     this.#buffer = this.#spare
     this.#spare = full
     this.#used = 0
-    this.#writing = writeAll(this.#handle, full.subarray(0, used), start)
+    this.#writing = writeAll(this.#file, full.subarray(0, used), start)
     // The next await of #writing throws its error.
     this.#writing.catch(() => undefined)
   }
 }
 
-async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
+async function writeAll(file: PageFile, bytes: Buffer, position: number): Promise<void> {
   for (let at = 0; at < bytes.length;) {
-    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at)
+    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at)
     at += bytesWritten
   }
 }

@@ -54,7 +54,7 @@ const PROGRESS_PAGES = 1024
  * left. Where an object of the plan is damaged or missing, other objects that hold the same transactions are used.
  *
  * Throws NoBackupError, TargetUnavailableError, BackupGapError, DatabaseDroppedError, CorruptObjectError,
- * ChecksumMismatchError, OutputExistsError.
+ * ChecksumMismatchError, OutputExistsError, OutputError.
  */
 export async function restoreDatabase(
   store: ObjectStore,
@@ -69,7 +69,7 @@ export async function restoreDatabase(
     const source = { store, database, target, history, signal }
     const { result, ...reading } = await readAround(source, (plan) => writePlan(store, plan, output, options))
     await output.publish()
-    options.published?.(await output.handle.stat())
+    options.published?.(await output.stat())
     return { ...result, ...reading }
   } finally {
     await output.discard()
@@ -128,7 +128,7 @@ async function writePart(
     try {
       await merge.open()
       const header = merge.last
-      const writer = new PageWriter(output.handle, header.pageSize)
+      const writer = new PageWriter(output, header.pageSize)
       let checksum: Checksum = EMPTY_CHECKSUM
       let done = 0
       while (!merge.ended) {
