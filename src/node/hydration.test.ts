@@ -27,6 +27,7 @@ import { encode } from '../ltx/file.ts'
 import { toTXID } from '../ltx/format/types.ts'
 import { StoreUnavailableError } from '../objectstore/errors.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
+import { createLogger } from '../util/log.ts'
 import { formatOwner, type Owner, parseOwner } from '../util/owner.ts'
 import { hydrateMissing, isIncomplete } from './hydration.ts'
 
@@ -46,7 +47,10 @@ async function setUp(dir: string, ...names: string[]) {
   }
   const data = openDataDirectory(dir)
   const owners = new Owners({ ...data, override: {}, logger })
-  const hydrate = () => hydrateMissing({ store, data, owners, logger, signal: undefined })
+  const hydrate = (write?: (line: string) => void) => {
+    const heard = write === undefined ? logger : createLogger({ level: 'info', format: 'json', write })
+    return hydrateMissing({ store, data, owners, logger: heard, signal: undefined })
+  }
   return { data, store, owners, played, hydrate }
 }
 
@@ -142,22 +146,34 @@ test('a database whose file cannot be written is not restored, with its path and
   }
   const rejections = await hydrate()
   expect([...rejections.keys()]).toEqual(['huge.db'])
-  expect(rejections.get('huge.db')).toMatch(/^cannot write \S+\/hydrating\/huge\.db: EFBIG|page \d+ of 4294967295 is in no/)
+  expect(rejections.get('huge.db')).toMatch(
+    /^cannot write \S+\/hydrating\/huge\.db: EFBIG|page \d+ of 4294967295 is in no/,
+  )
   expect(readdirSync(data.root)).toEqual(['a.db'])
   expect(readdirSync(`${data.dir}/hydrating`)).toEqual([])
   data.close()
 })
 
-test('a database of a name that none can have is not restored, with the reason, and the others are', async () => {
+test('a name that no database can have is skipped with one short line, and the databases are restored', async () => {
   using temporary = temporaryDirectory()
-  const { data, store, hydrate } = await setUp(temporary.dir, 'a.db', 'b.db')
-  for await (const { key } of store.list('b.db/')) {
-    await store.put(key.replace('b.db/', 'my-journal/'), await store.get(key))
+  const lines: string[] = []
+  const { data, store, hydrate } = await setUp(temporary.dir, 'a.db')
+  const names = ['my-journal', '../../etc/x.db', 'a\0b.db', 'x'.repeat(300), 'a\u001b[31m\n.db', '.ltxd/a.db', '/a.db']
+  const list = store.list.bind(store)
+  store.list = async function* (prefix, after) {
+    yield* list(prefix, after)
+    for (const name of names) {
+      const database = name.split('/').map(encodeURIComponent).join('/')
+      for (const file of ['0000/0000000000000001-0000000000000001.ltx', 'markers/0000000000000001-dropped.json'])
+        yield { key: `${database}/${file}`, sizeBytes: 100, lastModifiedMs: 0, storedMs: 0 }
+    }
   }
-  const rejections = await hydrate()
-  expect([...rejections.keys()]).toEqual(['my-journal'])
-  expect(rejections.get('my-journal')).toMatch(/ends in "-journal".*rename its prefix/)
-  expect(readdirSync(data.root).sort()).toEqual(['a.db', 'b.db'])
+  expect(await hydrate((line) => lines.push(line))).toEqual(new Map())
+  expect(readdirSync(data.root)).toEqual(['a.db'])
+  const warned = lines.filter((line) => line.includes('a name that no database can have'))
+  expect(warned).toHaveLength(names.length)
+  for (const line of warned) expect(line.length).toBeLessThan(500)
+  expect(warned.join('')).not.toMatch(/\\u00|x{101}/)
   data.close()
 })
 

@@ -3,7 +3,7 @@
 import path from 'node:path'
 import pLimit from 'p-limit'
 import { BackupUnrelatedError } from '../backup/history/errors.ts'
-import { isOutage, isStoreFailure } from '../backup/history/outage.ts'
+import { isStoreFailure } from '../backup/history/outage.ts'
 import { NEWEST } from '../backup/history/plan.ts'
 import type { BackupPosition } from '../backup/history/position.ts'
 import { restoreDatabase } from '../backup/restore/restore.ts'
@@ -20,12 +20,13 @@ import { droppedAt } from '../log/dropped.ts'
 import { LogReader } from '../log/reader.ts'
 import { listSegments } from '../log/segments.ts'
 import { logDirectory } from '../log/store.ts'
-import { LTXError } from '../ltx/format/errors.ts'
 import { EMPTY_CHECKSUM, formatPosition, formatTXID } from '../ltx/format/types.ts'
 import type { ObjectStore } from '../objectstore/objectstore.ts'
-import { asError, errorCode, LtxdError } from '../util/errors.ts'
+import { asError, LtxdError } from '../util/errors.ts'
 import type { Logger } from '../util/log.ts'
+import { shorten } from '../util/shorten.ts'
 import { writeState } from '../util/state-file.ts'
+import { reasonOf } from './rejection-reason.ts'
 
 export interface HydrationOptions {
   readonly store: ObjectStore
@@ -57,7 +58,11 @@ export async function hydrateMissing(options: HydrationOptions): Promise<Map<str
   const { data, store } = options
   const rejections = new Map<string, string>()
   const unreadable = new Map<string, unknown>()
-  const backedUpDatabases = await listBackup(store, (name, error) => unreadable.set(name, error))
+  const backedUpDatabases = await listBackup(
+    store,
+    (name, error) => unreadable.set(name, error),
+    (name) => warnOfName(options, name),
+  )
   let isMissing = false
   const failed = async (name: string, error: unknown) => {
     rejections.set(name, await reasonOf(error, options, backedUpDatabases))
@@ -86,6 +91,14 @@ export async function hydrateMissing(options: HydrationOptions): Promise<Map<str
   if (isMissing) writeIncomplete(options)
   else data.files.remove(incompletePath(data))
   return rejections
+}
+
+function warnOfName({ store, logger }: HydrationOptions, name: string): void {
+  const fields = { name: shorten(name, 100), url: store.url, reason: databaseNameProblem(name) ?? '' }
+  logger.warn(
+    fields,
+    'the backup has a name that no database can have, which is skipped: rename its prefix to restore it',
+  )
 }
 
 /** The database is to be restored. Throws UnknownFileError where a file that nothing is known of has its name. */
@@ -133,35 +146,10 @@ const SET_ASIDE = 'moved the local files aside, and restored the backup'
 /** How many databases are restored, or compared, at once. */
 const AT_ONCE = 8
 
-/** Errors of the process or the machine. Any other system error concerns the files ofone database. */
-const OF_ALL = ['EMFILE', 'ENFILE', 'ENOMEM']
-
 /** Whether the database was dropped here, at or after the end of its backup. Throws StateDamagedError. */
 function isDroppedSince({ dir, root, files }: DataDirectory, name: string, { txid }: BackupPosition): boolean {
   const drop = files.exists(`${root}/${name}`) ? undefined : droppedAt(files, logDirectory(dir, name))
   return drop !== undefined && drop.txid >= txid
-}
-
-/** Why one database is not served. Throws what concerns all of them: the store as a whole, or the end of the start. */
-async function reasonOf(
-  error: unknown,
-  { store, signal }: HydrationOptions,
-  listed: readonly BackedUpDatabase[],
-): Promise<string> {
-  const histories = listed.map(({ history }) => history)
-  const ofStore = await isOutage(store, histories, error, signal)
-  const ofOne = error instanceof LtxdError || error instanceof LTXError || isSystem(error)
-  if (!ofOne || isOfAll(error) || ofStore || signal?.aborted === true) throw error
-  return error.message
-}
-
-function isSystem(error: unknown): error is Error {
-  return error instanceof Error && /^E[A-Z0-9]+$/.test(errorCode(error) ?? '')
-}
-
-/** Also as the cause of an OutputError. */
-function isOfAll(error: Error): boolean {
-  return [error, error.cause].some((one) => OF_ALL.includes(errorCode(one) ?? ''))
 }
 
 const NOT_COMPARED = 'not compared with its backup, which cannot be read now: it is served as it is here'

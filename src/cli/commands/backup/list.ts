@@ -5,7 +5,6 @@ import { type BackedUpDatabase, listBackup } from '../../../backup/ship/boot.ts'
 import { formatChecksum, formatTXID, type TXID } from '../../../ltx/format/types.ts'
 import { MetadataUnreadableError } from '../../../objectstore/errors.ts'
 import { openObjectStore } from '../../../objectstore/stores/open.ts'
-import { errorCode } from '../../../util/errors.ts'
 import { isoTime } from '../../../util/time.ts'
 import { formatSize } from '../../../util/units.ts'
 import { type Column, printJson, printLine, printTable } from '../../output/output.ts'
@@ -17,7 +16,7 @@ export async function listDatabases(url: string, json: boolean): Promise<void> {
     const unreadable: { readonly database: string; readonly problem: string }[] = []
     const listed = await listBackup(store, (database, error) => {
       if (error instanceof MetadataUnreadableError) unreadable.push({ database, problem: error.message })
-      else if (errorCode(error) !== 'DATABASE_NAME_INVALID') throw error
+      else throw error
     })
     const rows = listed.map(describeDatabase)
     if (json) printJson({ url: store.url, databases: rows, ...(unreadable.length > 0 && { unreadable }) })
