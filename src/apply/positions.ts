@@ -71,11 +71,15 @@ export class PositionFile implements Positions {
     try {
       assertOwn(path, fs.fstatSync(fd), files)
       if (!new RangeLocks(fd).exclusive(0)) throw new FollowedAlreadyError(databasePath, path)
-      return new PositionFile(path, fd)
+      // Another follower has removed it before it released the lock.
+      const isRemoved = fs.fstatSync(fd).nlink === 0
+      if (!isRemoved) return new PositionFile(path, fd)
     } catch (error) {
       nodeFiles.close(fd)
       throw error
     }
+    nodeFiles.close(fd)
+    return PositionFile.open(databasePath, files)
   }
 
   private constructor(path: string, fd: number) {
@@ -101,6 +105,11 @@ export class PositionFile implements Positions {
 
   #after(slot: number): number {
     return slot + 1 < MAX_POSITIONS ? slot + 1 : this.#first
+  }
+
+  /** Nothing was ever noted. */
+  get isEmpty(): boolean {
+    return fs.fstatSync(this.#fd).size === 0
   }
 
   /** Nobody but this user wrote it. Otherwise it is the directory's owner's. */

@@ -38,6 +38,8 @@ export class Follower {
   readonly #now: () => number
   #place: Place | undefined
   #positions: PositionFile | undefined
+  /** This follower made the file of positions. */
+  #madePositions = false
   #applier: Applier | undefined
   /** Replaced files, locked so that programs that still read them do not use the new file's journal. */
   readonly #replaced: DatabaseFile[] = []
@@ -87,11 +89,23 @@ export class Follower {
     try {
       this.reset()
     } finally {
-      this.#positions?.close()
-      this.#positions = undefined
+      this.#closePositions()
       for (const file of this.#replaced.splice(0)) file.close()
       this.#place?.close()
       this.#place = undefined
+    }
+  }
+
+  /** A follower that never got a file leaves no record of its positions. */
+  #closePositions(): void {
+    const [place, positions] = [this.#place, this.#positions]
+    this.#positions = undefined
+    try {
+      const isNeedless = this.#madePositions && positions?.isEmpty === true && place?.status() === undefined
+      // Still under its lock: no other follower has begun with it.
+      if (isNeedless) place?.files.remove(positions.path)
+    } finally {
+      positions?.close()
     }
   }
 
@@ -131,6 +145,7 @@ export class Follower {
     if (this.#positions !== undefined) return this.#positions
     if (place.status() !== undefined && !files.exists(positionsPath(path))) throw new UnknownFileError(path)
     place.assertOwnsFiles()
+    this.#madePositions = !files.exists(positionsPath(path))
     const positions = PositionFile.open(path, files)
     if (positions.isOwn || place.isClosed) return (this.#positions = positions)
     // Of the directory's owner, who followed before, or invents positions.

@@ -4,6 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NodeStatus } from '../../src/api/status.ts'
+import { type UploadState, uploadTransactions } from '../../src/backup/ship/upload.ts'
+import { PlayedDatabase, seeded } from '../../src/backup/testing.ts'
+import { toTXID } from '../../src/ltx/format/types.ts'
+import { DirectoryStore } from '../../src/objectstore/directory/store.ts'
+import { SEED } from '../harness/effort.ts'
 import { LTXD_CLI, LtxdNode } from '../harness/ltxd-node.ts'
 import { detach } from '../harness/mounts.ts'
 import { until } from '../harness/wait.ts'
@@ -173,4 +178,26 @@ describe('in the backup', () => {
     expect((await sqlite('CREATE TABLE t(x)')).code).not.toBe(0)
     expect(existsSync(join(data, 'files/a.db'))).toBe(false)
   })
+})
+
+test('in a backup hides nothing from its list, which names it and ends with 1', async () => {
+  const store = new DirectoryStore(join(dir, 'backup'))
+  for (const database of ['app.db', 'other.db']) {
+    const played = new PlayedDatabase(database, seeded(SEED))
+    let state: UploadState = { txid: toTXID(0), checksum: undefined, timestampMs: 0, pageSize: 0, commit: 0 }
+    for (let i = 1; i <= 3; i++) state = await uploadTransactions(store, database, played, state, played.commit())
+  }
+  const name = (n: number) => `app.db/ltx/0/000000000000000${n}-000000000000000${n}.ltx`
+  await writeFile(join(dir, 'backup', name(2)), 'no LTX file, whatever it is; '.repeat(9))
+  await writeFile(join(dir, 'backup', name(3)), '')
+  await rm(join(dir, 'backup', `${name(3)}.meta.json`))
+  const all = await ltxd(['backup', 'list', backup])
+  expect(all.code).toBe(1)
+  expect(all.stdout).toMatch(/^other\.db .*\n(.*\n)*app\.db: object app\.db\/ltx\/0\/0{15}3\S* in .* is damaged/m)
+  const one = await ltxd(['backup', 'list', backup, 'app.db'])
+  expect(one.code).toBe(1)
+  expect(one.stdout.match(/^ *0 .*$/gm)).toHaveLength(3)
+  expect([2, 3].map((n) => one.stdout.includes(`\n${name(n)}: `))).toEqual([true, true])
+  const json = JSON.parse((await ltxd(['backup', 'list', backup, 'app.db', '--json'])).stdout) as object
+  expect(json).toMatchObject({ unreadable: [{ key: name(2) }, { key: name(3) }] })
 })

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -40,5 +40,8 @@ test('ltxd follow --once brings a file up to date and reports it; a node’s add
   const strange = await ltxd(['follow', url, 'app.db', '-o', join(root, 'mine.db')])
   expect(strange).toMatchObject({ code: 1 })
   expect(strange.stderr).toMatch(/was not made by "ltxd follow"/)
+  const before = readdirSync(root).sort()
+  expect(await ltxd(['follow', url, 'none.db', '-o', join(root, 'none.db')])).toMatchObject({ code: 1 })
+  expect(readdirSync(root).sort(), 'a failed follow leaves nothing').toEqual(before)
   source.close()
 })

@@ -22,14 +22,19 @@ const ONE_TIME_FILES = 3
 /**
  * The same history with the times of its transactions and drops, by a request for each object. Where an object does
  * not tell its time, that of the listing stays. A time that lies well after the object was stored is of a clock that
- * was ahead: then the time of storing counts, which is an upper bound.
+ * was ahead: then the time of storing counts, which is an upper bound. `failed` is called for an object that cannot be
+ * read, or has no header of an LTX file; without it, the first is an error, and the second tells no time.
  */
-export async function withTimestamps(store: ObjectStore, history: BackupHistory): Promise<BackupHistory> {
+export async function withTimestamps(
+  store: ObjectStore,
+  history: BackupHistory,
+  failed?: (key: string, error: unknown) => void,
+): Promise<BackupHistory> {
   const limit = pLimit(REQUESTS_AT_ONCE)
   const [files, markers] = await Promise.all([
-    limit.map(history.files, async (file) => bounded(file, await timeOfFile(store, file))),
+    limit.map(history.files, async (file) => bounded(file, await timeOfFile(store, file, failed))),
     limit.map(history.markers, async (marker) => {
-      const timestampMs = await timeOfMarker(store, marker)
+      const timestampMs = await timeOfMarker(store, marker, failed)
       return timestampMs === undefined ? marker : { ...marker, timestampMs }
     }),
   ])
@@ -43,15 +48,22 @@ function bounded(file: BackupFile, timestampMs = file.timestampMs): BackupFile {
 }
 
 /** A directory shows the time of the file, which a copy may have lost. The header keeps it. */
-async function timeOfFile(store: ObjectStore, file: BackupFile): Promise<number | undefined> {
-  const known = store.layout === 'directory' ? undefined : (await loadMetadata(store, file)).timestampMs
-  if (known !== undefined) return known
-  const bytes = await readStart(store, file.key, { start: 0, end: HEADER_SIZE - 1 })
+async function timeOfFile(
+  store: ObjectStore,
+  file: BackupFile,
+  failed: ((key: string, error: unknown) => void) | undefined,
+): Promise<number | undefined> {
   try {
-    return bytes && unmarshalHeader(bytes).timestampMs
+    const known = store.layout === 'directory' ? undefined : (await loadMetadata(store, file)).timestampMs
+    if (known !== undefined) return known
+    const bytes = await readStart(store, file.key, { start: 0, end: HEADER_SIZE - 1 })
+    // What is too short has no such range. Its listing says so.
+    if (bytes === undefined && file.sizeBytes >= HEADER_SIZE) return undefined
+    return unmarshalHeader(bytes ?? new Uint8Array()).timestampMs
   } catch (error) {
+    failed?.(file.key, error)
     // Whoever needs the file reads it whole, and says what is wrong with it.
-    if (error instanceof LTXError) return undefined
+    if (failed !== undefined || error instanceof LTXError) return undefined
     throw error
   }
 }
@@ -59,8 +71,18 @@ async function timeOfFile(store: ObjectStore, file: BackupFile): Promise<number 
 const markerText = z.object({ timestamp: z.string() })
 
 /** A marker's own text says when its transaction was committed. Its object may have been stored much later. */
-async function timeOfMarker(store: ObjectStore, { key }: BackupMarker): Promise<number | undefined> {
-  const bytes = await readStart(store, key, { start: 0, end: MAX_MARKER_BYTES - 1 })
+async function timeOfMarker(
+  store: ObjectStore,
+  { key }: BackupMarker,
+  failed: ((key: string, error: unknown) => void) | undefined,
+): Promise<number | undefined> {
+  let bytes: Uint8Array | undefined
+  try {
+    bytes = await readStart(store, key, { start: 0, end: MAX_MARKER_BYTES - 1 })
+  } catch (error) {
+    if (failed === undefined) throw error
+    failed(key, error)
+  }
   try {
     return parseTimestamp(markerText.parse(JSON.parse(Buffer.from(bytes ?? []).toString())).timestamp)
   } catch {
