@@ -35,6 +35,13 @@ const BUSY_SNAPSHOT = 517
 /** From this length on only ltxd checkpoints. The shortest frame is counted, because the page size may change. */
 const GUARDED_BYTES = 900 * (512 + 24)
 
+/** SQLite makes a mapped file as long as the hint says, even if it was longer. */
+export const CUT_BY_HINT: Difference = {
+  name: 'SIZE_HINT cuts committed pages off a mapped file, which is rejected, or mended from the WAL',
+  applies: () => false,
+  ends: true,
+}
+
 const DIFFERENCES: readonly Difference[] = [
   { name: 'ltxd decides when a WAL begins anew', applies: isOtherRestart, ends: false },
   {
@@ -99,8 +106,7 @@ const DIFFERENCES: readonly Difference[] = [
     ends: true,
   },
   {
-    // SQLite makes a mapped file as long as the hint says, even if it was longer.
-    name: 'SIZE_HINT cuts committed pages off a mapped file, which is rejected',
+    name: CUT_BY_HINT.name,
     applies: ({ step: { words }, ours, facts }) =>
       words[0] === 'control' && words[2] === 'hint' && ours.code === IOERR && facts.asksForMapping,
     ends: true,

@@ -3,7 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, DIED } from './application.ts'
 import type { Bench } from './bench.ts'
 import { recoversLess } from './committed.ts'
-import { DIED_HALF_WAY, type Difference, explain, LOST_BY_SQLITE, LOST_WAL, NEVER_CAPTURED } from './differences.ts'
+import {
+  CUT_BY_HINT,
+  DIED_HALF_WAY,
+  type Difference,
+  explain,
+  LOST_BY_SQLITE,
+  LOST_WAL,
+  NEVER_CAPTURED,
+} from './differences.ts'
 import { Facts } from './facts.ts'
 import { isFileOperation, playFileStep } from './file-steps.ts'
 import { Finding } from './finding.ts'
@@ -117,8 +125,11 @@ export class Episode {
   /** The plain directory first: what the mount must answer is known then, and that it may have to wait. */
   async #sameStep(step: Step): Promise<void> {
     this.#modeBefore = this.#facts.asksForNoJournal ? await this.#journalMode(step) : ''
+    const sizes = this.#facts.sizes()
     const theirs = await this.#plain.ask(step)
+    const isCut = this.#facts.isCutByHint(step, sizes)
     await this.#judge(step, await this.#ours(step, theirs), theirs)
+    if (isCut) this.#ended ??= CUT_BY_HINT
   }
 
   async #fileStep(step: Step): Promise<void> {

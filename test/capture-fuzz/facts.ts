@@ -16,6 +16,7 @@ interface Connection {
 /** What a program has done so far, and what lies in the plain directory: it decides what may differ. */
 export class Facts {
   readonly #directory: string
+  readonly #names: readonly string[]
   readonly #connections = new Map<string, Connection>()
   /** No database can have one of the names. */
   readonly hasUnfitName: boolean
@@ -39,6 +40,7 @@ export class Facts {
   /** `directory`: of the program, in the plain directory. */
   constructor(directory: string, names: readonly string[]) {
     this.#directory = directory
+    this.#names = names
     this.hasUnfitName = names.some((name) => databaseNameProblem(name) !== undefined)
   }
 
@@ -54,6 +56,17 @@ export class Facts {
     if (verb === 'sql' && /journal_mode = (?:MEMORY|OFF)/.test(text)) this.asksForNoJournal = true
     if (verb === 'sql' && /mmap_size = [1-9]/.test(text)) this.asksForMapping = true
     if (verb === 'sql' && /wal_checkpoint\((?:RESTART|TRUNCATE)/.test(text)) this.asksForRestart = true
+  }
+
+  /** Of each database's file in the plain directory, in bytes. */
+  sizes(): readonly number[] {
+    return this.#names.map((name) => statSync(`${this.#directory}/${name}`, { throwIfNoEntry: false })?.size ?? 0)
+  }
+
+  /** SQLite made a mapped file as long as a hint says, although it was longer. `before`: the sizes before the step. */
+  isCutByHint({ words }: Step, before: readonly number[]): boolean {
+    const isHint = words[0] === 'control' && words[2] === 'hint' && this.asksForMapping
+    return isHint && this.sizes().some((size, i) => size < (before[i] ?? 0))
   }
 
   /** The process has died; or all, with the node. */

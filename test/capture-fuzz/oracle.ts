@@ -138,7 +138,9 @@ export class Oracle {
         await this.#digestOf(this.#last.get(name) ?? 'none'),
         await this.#digestOf(this.#before.get(name) ?? 'none'),
       ]
-      if (!possible.includes(text)) return false
+      // A file that was to become a database, and whose first page was rejected, is none.
+      const hasNone = text.startsWith(NO_DATABASE) && (this.#last.get(name) ?? 'none') === 'none'
+      if (!possible.includes(hasNone ? NOTHING : text)) return false
     }
     return true
   }
