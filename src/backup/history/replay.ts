@@ -5,6 +5,7 @@ import { mergePages } from '../../ltx/merge/merge.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import type { BackupFile } from './history.ts'
 import { openInput, reportingCorruption } from './objects.ts'
+import { StatePages } from './state-pages.ts'
 
 const MAX_INPUTS = 128
 
@@ -18,6 +19,7 @@ const CHUNK_PAGES = 512
 export class PageChecksums {
   /** By number of the chunk. */
   readonly #sums = new Map<number, BigUint64Array>()
+  readonly #pages = new StatePages()
   #commit = 0
   #checksum: Checksum = EMPTY_CHECKSUM
 
@@ -32,6 +34,11 @@ export class PageChecksums {
     return this.#checksum
   }
 
+  /** Why the state is no whole database; undefined when it is. */
+  problem(): string | undefined {
+    return this.#pages.problem()
+  }
+
   async #applyPart(store: ObjectStore, files: readonly BackupFile[], signal: AbortSignal | undefined): Promise<void> {
     const merge = mergePages(
       files.map((file) => openInput(store, file, signal)),
@@ -40,9 +47,11 @@ export class PageChecksums {
     await reportingCorruption(store, files, async () => {
       try {
         await merge.open()
+        this.#pages.begin(merge.last, merge.nameOf(0))
         this.#resize(merge.last)
         while (!merge.ended) {
           for (let frame = merge.next(); frame !== undefined; frame = merge.next()) {
+            this.#pages.add(frame.pgno)
             this.#set(frame.pgno, pageChecksum(frame.pgno, frame.page()))
           }
           if (!merge.ended) await merge.fill()

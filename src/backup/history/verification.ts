@@ -19,6 +19,7 @@ type Found = Omit<Finding, 'advice'> & { readonly advice?: string }
 /** How often a plan is made anew because its objects have been removed meanwhile. */
 const MAX_PLANS = 8
 const HEAD_CONCURRENCY = 16
+const SHIP_SNAPSHOT = 'Let a node that has the database ship a snapshot'
 
 /** The verification of one database. */
 export class Verification {
@@ -38,8 +39,7 @@ export class Verification {
 
   constructor(store: ObjectStore, history: BackupHistory, signal: AbortSignal | undefined) {
     this.#store = store
-    this.#history = history
-    this.#listed = keysOf(history)
+    ;[this.#history, this.#listed] = [history, keysOf(history)]
     this.#signal = signal
   }
 
@@ -157,18 +157,22 @@ export class Verification {
     let current = 0n as TXID
     for (const file of filesOfLevel(this.#history, level)) {
       const { postApplyChecksum: recorded } = this.#metadata.get(file.key) ?? {}
-      if (this.#damaged.has(file.key) || recorded === undefined || !this.#listed.has(file.key)) {
+      if (this.#damaged.has(file.key) || !this.#listed.has(file.key)) {
         pages = undefined
         continue
       }
       if (pages === undefined || file.min > current + 1n || this.#begins(file)) pages = await this.#stateBefore(file)
+      const wasWhole = pages?.problem() === undefined
       if (pages === undefined || !(await this.#apply(pages, [file]))) {
         pages = undefined
         continue
       }
       current = file.max
+      const problem = pages.problem()
+      if (wasWhole && problem !== undefined)
+        this.#found.push({ severity: 'error', key: file.key, problem, advice: SHIP_SNAPSHOT })
       const actual = pages.checksum()
-      if (actual === recorded) continue
+      if (recorded === undefined || actual === recorded) continue
       this.#error(
         `replaying it gives checksum ${formatChecksum(actual)}, its metadata records ${formatChecksum(recorded)}`,
         file,
@@ -177,16 +181,18 @@ export class Verification {
     }
   }
 
-  /** False where a file is gone. */
+  /** False where a file is gone, or does not fit the others. */
   async #apply(pages: PageChecksums, files: readonly BackupFile[]): Promise<boolean> {
     try {
       await pages.apply(this.#store, files, this.#signal)
       return true
     } catch (error) {
-      const key = error instanceof ObjectNotFoundError ? error.key : undefined
+      const isDamaged = error instanceof CorruptObjectError
+      const key = isDamaged || error instanceof ObjectNotFoundError ? error.key : undefined
       const file = files.find((one) => one.key === key)
       if (file === undefined) throw error
-      await this.#missing(file)
+      if (isDamaged) this.#error(error.problem, file)
+      else await this.#missing(file)
       return false
     }
   }
@@ -216,6 +222,7 @@ export class Verification {
   async #verifyNewest(isWhole: boolean): Promise<void> {
     try {
       const plan = await this.#newestPlan(isWhole)
+      if (isWhole) await this.#replayNewest()
       const damaged = plan.filter(({ key }) => this.#damaged.has(key))
       if (damaged.length > 0 && planAround(this.#history, NEWEST, this.#damaged) === undefined)
         this.#error(
@@ -232,9 +239,18 @@ export class Verification {
       this.dropped = error instanceof DatabaseDroppedError
       if (this.dropped) return
       if (!(error instanceof BackupGapError || error instanceof TargetUnavailableError)) throw error
-      const advice = 'Let a node that has the database ship a snapshot'
-      this.#found.push({ severity: 'error', problem: errorMessage(error), advice })
+      this.#found.push({ severity: 'error', problem: errorMessage(error), advice: SHIP_SNAPSHOT })
     }
+  }
+
+  /** As a restore does it. */
+  async #replayNewest(): Promise<void> {
+    const plan = planAround(this.#history, NEWEST, this.#damaged)
+    const pages = new PageChecksums()
+    if (plan === undefined || !(await this.#apply(pages, plan))) return
+    const gap = pages.problem()
+    const problem = `the newest state cannot be restored: ${gap}`
+    if (gap !== undefined) this.#found.push({ severity: 'error', problem, advice: SHIP_SNAPSHOT })
   }
 
   /** The plan for the newest state, whose files have all been read or, of a part, looked up. */

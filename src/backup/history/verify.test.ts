@@ -2,13 +2,19 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { SEED } from '../../../test/harness/effort.ts'
-import { toTXID } from '../../ltx/format/types.ts'
+import { encode } from '../../ltx/file.ts'
+import { foldChecksum, pageChecksum } from '../../ltx/format/checksum.ts'
+import { EMPTY_CHECKSUM, toTXID } from '../../ltx/format/types.ts'
 import { DirectoryStore } from '../../objectstore/directory/store.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
+import { restoreDatabase } from '../restore/restore.ts'
 import { type UploadState, uploadTransactions } from '../ship/upload.ts'
 import { PlayedDatabase, seeded, temporaryDirectories } from '../testing.ts'
 import { compactLevel, snapshotFromBackup } from '../upkeep/compaction.ts'
 import { loadHistory } from './history.ts'
+import { fileKey } from './layout.ts'
+import { formatMetadata } from './metadata.ts'
+import { NEWEST } from './plan.ts'
 import { verifyBackup } from './verify.ts'
 
 const directory = temporaryDirectories()
@@ -85,6 +91,31 @@ describe(`a verification (LTXD_SEED=${SEED})`, () => {
     const [report] = await verifyBackup(lost)
     expect(report?.findings).toContainEqual(expect.objectContaining({ severity: 'error', key }))
     expect(await verifyBackup(lost, { sample: 1, random: () => 0.99 })).not.toMatchObject([{ findings: [] }])
+  })
+
+  it.each(['a page that no object has', 'another page size'])('rejects %s, as a restore does', async (what) => {
+    const { root, store, played } = await setUp()
+    const { txid, checksum } = played.position()
+    const [pageSize, commit] = what === 'another page size' ? [1024, 1] : [512, played.pages.length + 5]
+    const min = toTXID(txid + 1n)
+    // As long as the pages that there are have the recorded checksum, only this rule tells.
+    const page = pageSize === 512 ? played.pages[0]! : new Uint8Array(1024)
+    const after = pageSize === 512 ? checksum : foldChecksum(EMPTY_CHECKSUM, pageChecksum(1, page))
+    for await (const { header } of played.records(txid, txid)) {
+      const grown = { ...header, pageSize, commit, minTXID: min, maxTXID: min, preApplyChecksum: checksum }
+      const bytes = encode(grown, [[1, page]], after)
+      const key = fileKey(store.layout, 'app.db', { level: 0, min, max: min })
+      const { timestampMs } = header
+      const recorded = formatMetadata(min, min, { timestampMs, postApplyChecksum: after, pageSize, commit })
+      for (const metadata of [recorded, {}]) {
+        await store.delete([key])
+        await store.put(key, bytes, { metadata })
+        const attempt = restoreDatabase(store, 'app.db', NEWEST, join(root, 'out.db'))
+        await expect(attempt).rejects.toMatchObject({ code: 'BACKUP_OBJECT_CORRUPT', key })
+        const [report] = await verifyBackup(store)
+        expect(report?.findings).toContainEqual(expect.objectContaining({ severity: 'error', key }))
+      }
+    }
   })
 
   it('of nothing fails', async () => {

@@ -6,12 +6,12 @@ import type { Header } from '../../ltx/format/header.ts'
 import { type Checksum, EMPTY_CHECKSUM, formatChecksum, lockPgno, type TXID } from '../../ltx/format/types.ts'
 import { mergePages } from '../../ltx/merge/merge.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
-import { PageSet } from '../../sqlite/page-set.ts'
 import { PageWriter } from '../../sqlite/page-writer.ts'
 import { ChecksumMismatchError, CorruptObjectError, DatabaseDroppedError } from '../history/errors.ts'
 import { type BackupFile, type BackupHistory, loadMetadata } from '../history/history.ts'
 import { openInput, reportingCorruption } from '../history/objects.ts'
 import { formatTarget, type Plan, type Target } from '../history/plan.ts'
+import { StatePages } from '../history/state-pages.ts'
 import { type Avoided, readAround } from './way-round.ts'
 
 export interface RestoreOptions {
@@ -84,14 +84,14 @@ async function writePlan(
 ): Promise<Omit<RestoreResult, 'avoided'>> {
   const last = plan.at(-1) ?? plan[0]
   const { postApplyChecksum: expected, owner } = await loadMetadata(store, last)
-  const seen = new PageSet()
+  const pages = new StatePages()
   let header: Header | undefined
   let checksum: Checksum = EMPTY_CHECKSUM
   const maxInputs = options.maxInputs ?? DEFAULT_MAX_INPUTS
   await output.truncate(0)
   for (let at = 0; at < plan.length; at += maxInputs) {
     const part = plan.slice(at, at + maxInputs)
-    const written = await writePart(store, part, output, seen, options)
+    const written = await writePart(store, part, output, pages, options)
     header = written.header
     checksum = written.checksum
     await output.truncate(header.commit * header.pageSize)
@@ -99,11 +99,8 @@ async function writePlan(
   if (header === undefined) throw new Error('a plan is never empty')
   const { pageSize, commit, maxTXID: txid, timestampMs } = header
   if (commit === 0) throw new DatabaseDroppedError(output.path, txid, timestampMs)
-  const missing = seen.firstMissing(commit, pageSize)
-  if (missing !== undefined) {
-    const problem = `page ${missing} of ${commit} is in no file up to it`
-    throw new CorruptObjectError(store.url, last.key, problem, { conclusive: false })
-  }
+  const problem = pages.problem()
+  if (problem !== undefined) throw new CorruptObjectError(store.url, last.key, problem, { conclusive: false })
   if (plan.length > maxInputs) checksum = await output.checksum(pageSize, commit)
   if (expected !== undefined && expected !== checksum) {
     const of = `${plan.length} files of ${store.url}`
@@ -119,7 +116,7 @@ async function writePart(
   store: ObjectStore,
   files: readonly BackupFile[],
   output: OutputFile,
-  seen: PageSet,
+  pages: StatePages,
   { progress, signal }: RestoreOptions,
 ): Promise<{ header: Header; checksum: Checksum }> {
   const inputs = files.map((file) => openInput(store, file, signal))
@@ -128,6 +125,7 @@ async function writePart(
     try {
       await merge.open()
       const header = merge.last
+      pages.begin(header, merge.nameOf(0))
       const writer = new PageWriter(output, header.pageSize)
       let checksum: Checksum = EMPTY_CHECKSUM
       let done = 0
@@ -136,7 +134,7 @@ async function writePart(
           const { pgno } = frame
           const page = frame.page()
           checksum = foldChecksum(checksum, pageChecksum(pgno, page))
-          seen.add(pgno)
+          pages.add(pgno)
           const full = writer.write(pgno, page)
           if (full !== undefined) await full
           if (++done % PROGRESS_PAGES === 0) progress?.(done, header.commit)

@@ -100,7 +100,8 @@ async function damagedObject(
 
 /**
  * Replays the plan file by file, up to the first one that does not decode, or whose pages do not have the checksum that
- * is recorded for them: by itself, or by the file after it where its own metadata is lost.
+ * is recorded for them: by itself, or by the file after it where its own metadata is lost. Where all have it, the one
+ * after which a page of the state is missing for good.
  */
 async function firstDamaged(
   store: ObjectStore,
@@ -109,6 +110,7 @@ async function firstDamaged(
 ): Promise<Avoided | undefined> {
   const pages = new PageChecksums()
   let before: BackupFile | undefined
+  let incomplete: Avoided | undefined
   for (const file of plan) {
     const { preApplyChecksum, postApplyChecksum } = await loadMetadata(store, file)
     if (before !== undefined && file.min === before.max + 1n) {
@@ -124,9 +126,12 @@ async function firstDamaged(
     }
     const problem = mismatch(pages, postApplyChecksum)
     if (problem !== undefined) return { key: file.key, problem }
+    // A later file may bring the page.
+    const gap = pages.problem()
+    incomplete = gap === undefined ? undefined : (incomplete ?? { key: file.key, problem: gap })
     before = file
   }
-  return undefined
+  return incomplete
 }
 
 function mismatch(pages: PageChecksums, recorded: Checksum | undefined): string | undefined {
