@@ -8,6 +8,7 @@ import { isoTime } from '../../util/time.ts'
 import { BackupGapError, DatabaseDroppedError, TargetUnavailableError } from './errors.ts'
 import { type BackupFile, type BackupHistory, type BackupMarker, compareTXID } from './history.ts'
 import { SNAPSHOT_LEVEL } from './layout.ts'
+import { restorableEnds } from './restorable-ends.ts'
 
 /** A timestamp selects strictly older transactions. A TXID is inclusive, and must be where a file ends. */
 export type Target =
@@ -61,9 +62,8 @@ export function without(history: BackupHistory, avoid: ReadonlySet<string>): Bac
 
 /** The first and last TXID a plan can end at; undefined when there is none. */
 export function restorableRange(history: BackupHistory): { readonly first: TXID; readonly last: TXID } | undefined {
-  const ends = boundaries(history)
-  const first = ends.find((txid) => isRestorable(history, txid))
-  const last = ends.findLast((txid) => isRestorable(history, txid))
+  const ends = sortedEnds(history)
+  const [first, last] = [ends[0], ends.at(-1)]
   return first === undefined || last === undefined ? undefined : { first, last }
 }
 
@@ -172,6 +172,10 @@ function failIfBeyondGap(history: BackupHistory, current: TXID): void {
   if (beyond !== undefined) throw new BackupGapError(history.database, current, beyond.min)
 }
 
+function sortedEnds(history: BackupHistory): TXID[] {
+  return [...restorableEnds(history)].sort(compareTXID)
+}
+
 function boundaries(history: BackupHistory): TXID[] {
   return [...new Set(history.files.map((file) => file.max))].sort(compareTXID)
 }
@@ -196,7 +200,7 @@ function unavailable(history: BackupHistory, target: Target, reached: TXID): Err
     const since = isoTime(oldest)
     return new TargetUnavailableError(database, formatTarget(target), `the backup begins later, at ${since}; ${span}`)
   }
-  const after = boundaries(history).find((txid) => txid >= target.txid && isRestorable(history, txid))
+  const after = sortedEnds(history).find((txid) => txid >= target.txid)
   const nearest = [reached === 0n ? undefined : reached, after].filter((txid) => txid !== undefined).map(formatTXID)
   return new TargetUnavailableError(
     database,

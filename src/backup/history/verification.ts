@@ -4,6 +4,7 @@ import { MetadataUnreadableError, ObjectNotFoundError } from '../../objectstore/
 import type { ObjectHead, ObjectStore } from '../../objectstore/objectstore.ts'
 import { errorMessage } from '../../util/errors.ts'
 import { boundedTime } from '../../util/time.ts'
+import { adviser, SHIP_SNAPSHOT } from './advice.ts'
 import { type Decoded, decoded } from './decoded.ts'
 import { BackupGapError, CorruptObjectError, DatabaseDroppedError, MISSING, TargetUnavailableError } from './errors.ts'
 import type { Finding } from './finding.ts'
@@ -11,7 +12,7 @@ import { type BackupFile, type BackupHistory, filesOfLevel, loadHistory } from '
 import { MAX_COMPACTION_LEVEL } from './layout.ts'
 import { type FileMetadata, parseMetadata } from './metadata.ts'
 import { reportingCorruption } from './objects.ts'
-import { NEWEST, newestWithout, type Plan, planAround, planRestore } from './plan.ts'
+import { NEWEST, type Plan, planAround, planRestore } from './plan.ts'
 import { PageChecksums } from './replay.ts'
 
 type Found = Omit<Finding, 'advice'> & { readonly advice?: string }
@@ -19,7 +20,6 @@ type Found = Omit<Finding, 'advice'> & { readonly advice?: string }
 /** How often a plan is made anew because its objects have been removed meanwhile. */
 const MAX_PLANS = 8
 const HEAD_CONCURRENCY = 16
-const SHIP_SNAPSHOT = 'Let a node that has the database ship a snapshot'
 
 /** The verification of one database. */
 export class Verification {
@@ -39,7 +39,8 @@ export class Verification {
 
   constructor(store: ObjectStore, history: BackupHistory, signal: AbortSignal | undefined) {
     this.#store = store
-    ;[this.#history, this.#listed] = [history, keysOf(history)]
+    this.#history = history
+    this.#listed = keysOf(history)
     this.#signal = signal
   }
 
@@ -61,7 +62,8 @@ export class Verification {
     for (const file of files) this.#joinMetadata(file)
     if (isWhole) for (let level = 0; level <= MAX_COMPACTION_LEVEL; level++) await this.#replayLevel(level)
     await this.#verifyNewest(isWhole)
-    return this.#found.map((found) => ({ ...found, advice: found.advice ?? this.#adviceOn(found.key) }))
+    const advise = adviser(this.#store.url, this.#history, this.#damaged)
+    return this.#found.map((found) => ({ ...found, advice: found.advice ?? advise(found.key) }))
   }
 
   #error(problem: string, file?: BackupFile): void {
@@ -270,28 +272,6 @@ export class Verification {
     this.#metadata.set(file.key, parseMetadata(head.metadata))
     if (head.sizeBytes !== file.sizeBytes)
       this.#error(`it has ${head.sizeBytes} bytes, the listing says ${file.sizeBytes}`, file)
-  }
-
-  #adviceOn(key: string | undefined): string {
-    if (!this.#isNeeded(key)) {
-      return 'The newest state is restored without it. Moments that only it holds are lost: look for another copy of it'
-    }
-    const newest = newestWithout(this.#history, this.#damaged)
-    const command = `ltxd restore ${this.#store.url} ${this.#history.database} --txid`
-    const earlier =
-      newest === undefined ? '' : `, or restore an earlier state: ${command} ${formatTXID(newest)} -o FILE`
-    return `No other objects lead to the newest state. Let a node that has the database ship a snapshot${earlier}`
-  }
-
-  /** Whether the newest state cannot be restored without the object. */
-  #isNeeded(key: string | undefined): boolean {
-    try {
-      if (planAround(this.#history, NEWEST, this.#damaged) !== undefined) return false
-      return key === undefined || planRestore(this.#history, NEWEST).some((file) => file.key === key)
-    } catch {
-      // Something is missing already. Another object does not help.
-      return false
-    }
   }
 }
 

@@ -11,12 +11,9 @@ import { type BackupFile, type BackupHistory, loadMetadata, requireHistory } fro
 import { newestWithout, type Plan, planAround, planRestore, type Target } from '../history/plan.ts'
 import { PageChecksums } from '../history/replay.ts'
 import { doubtAbout, withTimestamps } from '../history/times.ts'
+import { type Avoided, Examination } from './examination.ts'
 
-/** An object that the backup lists, and that cannot be used. */
-export interface Avoided {
-  readonly key: string
-  readonly problem: string
-}
+export type { Avoided }
 
 export interface Reading<T> {
   readonly result: T
@@ -36,6 +33,8 @@ export interface ReadSource {
 
 /** How often the backup is listed again because compaction or retention has deleted an object of the plan. */
 const MAX_LISTINGS = 4
+/** How many damaged objects a message names, besides the first. */
+const MAX_NAMED = 10
 
 /** Lists the database, unless the listing is given, and plans. */
 export async function planFromStore(
@@ -54,9 +53,10 @@ export async function planFromStore(
 export async function readAround<T>(source: ReadSource, read: (plan: Plan) => Promise<T>): Promise<Reading<T>> {
   const { store, target, signal } = source
   const avoided = new Map<string, Avoided>()
+  const examination = new Examination(store, signal)
   let history = await listed(source)
   let listings = 1
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     const plan = planAround(history, target, new Set(avoided.keys())) ?? noWayRound(source, history, avoided)
     try {
       const result = await read(plan)
@@ -64,19 +64,36 @@ export async function readAround<T>(source: ReadSource, read: (plan: Plan) => Pr
       return { result, avoided: [...avoided.values()], ...(doubt !== undefined && { doubt }) }
     } catch (error) {
       signal?.throwIfAborted()
-      if (error instanceof ObjectNotFoundError) {
-        history = await listed({ ...source, history: undefined })
-        const isListed = history.files.some(({ key }) => key === error.key)
-        if (isListed) avoided.set(error.key, { key: error.key, problem: MISSING })
-        else if (++listings > MAX_LISTINGS) throw error
-        continue
+      const missing = error instanceof ObjectNotFoundError ? [error.key] : []
+      if (missing.length === 0) {
+        const damaged = await damagedObject(store, plan, error, signal)
+        // An object that was avoided already can only be found again where the plan is not what it was made to be.
+        if (damaged === undefined || avoided.has(damaged.key)) throw error
+        avoided.set(damaged.key, damaged)
       }
-      const damaged = await damagedObject(store, plan, error, signal)
-      // An object that was avoided already can only be found again where the plan is not what it was made to be.
-      if (damaged === undefined || avoided.has(damaged.key)) throw error
-      avoided.set(damaged.key, damaged)
+      for (const found of await examination.of(suspects(history, plan, attempt), avoided)) {
+        if (found.problem === MISSING) missing.push(found.key)
+        else avoided.set(found.key, found)
+      }
+      if (missing.length === 0) continue
+      history = await listed({ ...source, history: undefined })
+      const keys = new Set(history.files.map(({ key }) => key))
+      const lost = missing.filter((key) => keys.has(key))
+      for (const key of lost) avoided.set(key, { key, problem: MISSING })
+      if (error instanceof ObjectNotFoundError && lost.length === 0 && ++listings > MAX_LISTINGS) throw error
     }
   }
+}
+
+/**
+ * The objects to look at before the next plan. Where one is damaged, others often are. To read plan after plan, each up
+ * to its next damaged object, would cost the square of their number.
+ */
+function suspects(history: BackupHistory, plan: Plan, attempt: number): readonly BackupFile[] {
+  if (attempt === 1) return []
+  if (attempt === 2) return plan
+  const { max: end } = plan.at(-1) ?? plan[0]
+  return history.files.filter(({ max }) => max <= end)
 }
 
 async function listed({ store, database, target, history: given }: ReadSource): Promise<BackupHistory> {
@@ -144,7 +161,9 @@ function noWayRound({ store }: ReadSource, history: BackupHistory, avoided: Read
   const [first, ...others] = avoided.values()
   if (first === undefined) throw new Error('a plan around nothing is the plan itself')
   const { database } = history
-  const also = others.length === 0 ? '' : `So are ${others.map(({ key }) => key).join(', ')}. `
+  const more = others.length > MAX_NAMED ? `, and ${others.length - MAX_NAMED} more` : ''
+  const named = others.slice(0, MAX_NAMED).map(({ key }) => key)
+  const also = others.length === 0 ? '' : `So are ${named.join(', ')}${more}. `
   const newest = newestWithout(history, new Set(avoided.keys()))
   const earlier =
     newest === undefined
