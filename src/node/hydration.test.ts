@@ -25,7 +25,7 @@ import { droppedAt, noteDropped } from '../log/dropped.ts'
 import { logDirectory } from '../log/store.ts'
 import { encode } from '../ltx/file.ts'
 import { toTXID } from '../ltx/format/types.ts'
-import { StoreUnavailableError } from '../objectstore/errors.ts'
+import { MetadataUnreadableError, StoreUnavailableError } from '../objectstore/errors.ts'
 import { MemoryStore } from '../objectstore/stores/memory.ts'
 import { createLogger } from '../util/log.ts'
 import { formatOwner, type Owner, parseOwner } from '../util/owner.ts'
@@ -110,6 +110,18 @@ test('a start that could not restore all databases is remembered until one has',
   store.get = get
   expect(await hydrate()).toEqual(new Map())
   expect([existsSync(`${data.root}/b.db`), isIncomplete(data)]).toEqual([true, false])
+  data.close()
+})
+
+test('what is no file in the place of the metadata of the only object in a backup is no outage', async () => {
+  using temporary = temporaryDirectory()
+  const { data, store, hydrate } = await setUp(temporary.dir, 'a.db')
+  const head = store.head.bind(store)
+  store.head = (key) => Promise.reject(new MetadataUnreadableError(store.url, key, new Error('it is a directory')))
+  expect([...(await hydrate()).keys()]).toEqual(['a.db'])
+  store.head = head
+  expect(await hydrate()).toEqual(new Map())
+  expect(readdirSync(data.root)).toEqual(['a.db'])
   data.close()
 })
 

@@ -1,5 +1,5 @@
 import { HEADER_SIZE } from '../../ltx/format/header.ts'
-import { StoreUnavailableError } from '../../objectstore/errors.ts'
+import { MetadataUnreadableError, StoreUnavailableError } from '../../objectstore/errors.ts'
 import type { ObjectStore } from '../../objectstore/objectstore.ts'
 import { StoreRejectedError } from '../../objectstore/s3/errors.ts'
 import type { BackupFile, BackupHistory } from './history.ts'
@@ -23,7 +23,7 @@ export async function isOutage(
   error: unknown,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  if (!isStoreFailure(error)) return false
+  if (!isStoreFailure(error) || error instanceof MetadataUnreadableError) return false
   const { message } = error as Error
   // Any other failure is one of a listing.
   if (!OF_OBJECT.test(message)) return true
