@@ -18,11 +18,9 @@ const STICKY = 0o1000n
 export function isTrusted(link: Owned, directory: number): boolean {
   const at = `/proc/self/fd/${directory}`
   const above = fs.fstatSync(directory, { bigint: true })
-  if (isOurs(link.uid)) {
-    return (
-      isOurs(above.uid) && !isWritable(above) && isFixed(at, { owns: ({ uid }) => isOurs(uid) || uid === UNMAPPED })
-    )
-  }
+  const owns = ({ uid }: Owned) => isOurs(uid) || uid === UNMAPPED
+  if (isWritable(above) || !isFixed(at, { owns })) return false
+  if (isOurs(link.uid)) return isOurs(above.uid)
   return link.uid === UNMAPPED && above.uid === UNMAPPED && !mayWrite(directory)
 }
 
@@ -35,7 +33,8 @@ export interface FixedOptions {
 
 /**
  * Whether no other user can put another directory in the place of this one: each above it is root's or this user's, and
- * nobody else may write to it, unless it is sticky, so that nobody else may rename what is in it.
+ * nobody else may write to it, unless it is sticky, so that nobody else may rename what is in it. There, one that seems
+ * to be root's can be of any user whom this user namespace does not have.
  */
 export function isFixed(directory: string, { owns = ({ uid }) => isOurs(uid), writers }: FixedOptions = {}): boolean {
   try {
@@ -44,7 +43,8 @@ export function isFixed(directory: string, { owns = ({ uid }) => isOurs(uid), wr
       at += '/..'
       const above = fs.statSync(at, { bigint: true })
       if (above.ino === below.ino && above.dev === below.dev) return true
-      if ((above.mode & STICKY) === 0n && isWritable(above, writers)) return false
+      const isSticky = (above.mode & STICKY) !== 0n && below.uid !== UNMAPPED
+      if (!isSticky && isWritable(above, writers)) return false
       below = above
     }
     return false
@@ -59,7 +59,8 @@ export function isFixed(directory: string, { owns = ({ uid }) => isOurs(uid), wr
  * control list, what looks like the rights of the group are those of others. In a namespace without root, 0 is no root.
  */
 function isWritable({ uid, gid, mode }: Owned, writers?: bigint): boolean {
-  const isAlone = (gid === uid && (uid !== 0n || UNMAPPED !== undefined)) || gid === writers
+  const isUsers = gid === uid && uid !== UNMAPPED && (uid !== 0n || UNMAPPED !== undefined)
+  const isAlone = isUsers || gid === writers
   return (mode & OTHERS_WRITE) !== 0n || ((mode & GROUP_WRITES) !== 0n && !isAlone)
 }
 
