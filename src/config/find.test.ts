@@ -67,3 +67,10 @@ describe('a configuration that is found, and not named by --config,', () => {
     expect(found).toThrow(/is a device, expected a file/)
   })
 })
+
+test('a named pipe in the place of a configuration is rejected, and not waited for', () => {
+  rmSync(file)
+  execFileSync('mkfifo', [file])
+  expect(named).toThrow(/ltxd\.yml: is a named pipe, expected a file/)
+  expect(found).toThrow(/ltxd\.yml: is a pipe, expected a file/)
+})

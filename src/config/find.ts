@@ -14,9 +14,16 @@ export function findConfigFile(paths: readonly string[] = configPaths()): string
   return paths.find((path) => fs.existsSync(path))
 }
 
-/** A configuration that the user names. Throws ConfigError. */
+/** A configuration that the user names, also as /dev/stdin or `<(…)`. Throws ConfigError. */
 export function readConfigFile(path: string): string {
-  return reading(path, () => fs.readFileSync(path, 'utf8'))
+  return reading(path, () => {
+    // A pipe with a name waits for a writer, perhaps for ever. That of a descriptor has none.
+    if (fs.statSync(path).isFIFO() && hasName(path)) {
+      const message = 'is a named pipe, expected a file, /dev/stdin or "<(…)"'
+      throw new ConfigError([{ path: [], message, origin: path }])
+    }
+    return fs.readFileSync(path, 'utf8')
+  })
 }
 
 /**
@@ -36,6 +43,15 @@ export function readFoundConfigFile(path: string): string {
       fs.closeSync(fd)
     }
   })
+}
+
+/** False for the pipe of a descriptor, to which a link of /proc leads. */
+function hasName(path: string): boolean {
+  try {
+    return fs.realpathSync.native(path) !== ''
+  } catch {
+    return false
+  }
 }
 
 function reading(path: string, read: () => string): string {
