@@ -8,15 +8,11 @@ import { errorMessage } from '../util/errors.ts'
 import { type Files, nodeFiles, readerOf, withFile } from '../util/files.ts'
 import { filesBeneath, resolveLinks } from '../util/files-beneath.ts'
 import { isClosed } from '../util/private-files.ts'
-import { hasHotJournal } from './beside.ts'
+import { hasHotJournal, SIDE_SUFFIXES, type SideSuffix } from './beside.ts'
 import { ApplyBlockedError, HardLinkError } from './errors.ts'
 import { isForeign, letsInMore } from './foreign-file.ts'
 import { openOrMake, removeRegular } from './make-file.ts'
 import { finish, STEP_BYTES, type Steps } from './steps.ts'
-
-/** The files that SQLite has beside a database. */
-export const SIDE_SUFFIXES = ['-wal', '-shm', '-journal'] as const
-export type SideSuffix = (typeof SIDE_SUFFIXES)[number]
 
 const { O_CREAT, O_RDWR, O_TRUNC } = fs.constants
 const { pending, reserved, shared, sharedLength } = DATABASE_LOCK

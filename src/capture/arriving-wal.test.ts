@@ -51,7 +51,7 @@ describe.each(MODES)('a file that is renamed to the WAL of a database (%s)', (mo
 
   test('is there after a restart, whether the crash came before the rename or after it', () => {
     using rig = new Rig()
-    rig.open(mode, 20).close()
+    rig.open(mode, 20)
     writeOal(rig)
     let before = ''
     rig.node.mount.before = ({ kind }) => {

@@ -52,17 +52,3 @@ function beginsAsWal(files: Files, path: string): boolean {
     return files.read(fd, beginning, 0, beginning.length, 0) === beginning.length && hasWalMagic(beginning)
   })
 }
-
-/** SQLite finds a WAL beside the file's new name when it next opens the database: the log must not lag until then. */
-export function adoptWalBeside(database: Database): void {
-  const { files, path, walFd, walMode } = database
-  if (!walMode || walFd >= 0 || !files.exists(`${path}-wal`)) return
-  withFile(files, `${path}-wal`, fs.constants.O_RDONLY, (fd) => {
-    database.walFd = fd
-    try {
-      database.wal.adopt(files.size(fd))
-    } finally {
-      database.walFd = -1
-    }
-  })
-}

@@ -96,6 +96,10 @@ export class WalContent extends PlainContent {
     const { wal, watch, appended } = this.#database
     watch.assertSound()
     assertNoJournal(this.#database, caller)
+    if (this.#database.copied.isWritingWal) {
+      this.#database.copied.hasWal = true
+      return super.write(data, position, caller)
+    }
     // The database was imported while its WAL was open. A WAL that was removed is nobody's: nothing is added to it.
     if (!wal.following && position >= WAL_HEADER_SIZE && fs.fstatSync(this.fd).nlink > 0) this.#adopt()
     wal.write(data, position, () => super.write(data, position, caller))
@@ -119,7 +123,9 @@ export class WalContent extends PlainContent {
       this.#hasSeveralWriters = false
       this.#database.events.sharing(this.#database, 'sole')
     }
-    if (openHandles === 0 && this.#database.walFd === this.fd) this.#database.walFd = -1
+    if (openHandles > 0 || this.#database.walFd !== this.fd) return
+    this.#database.walFd = -1
+    if (this.#database.tracked) this.#database.copied.walEnded()
   }
 
   /** The database lost its file: this is no longer its WAL. */
@@ -142,8 +148,10 @@ export class WalContent extends PlainContent {
 
   /** Captures what the file holds. */
   #adopt(): void {
-    this.#database.watch.forget()
-    this.#database.wal.adopt(this.files.size(this.fd))
+    const { watch, wal, copied } = this.#database
+    copied.hasWal = false
+    watch.forget()
+    wal.adopt(this.files.size(this.fd))
   }
 
   /** Nobody captures this WAL yet: it may be that of an encrypted database, whose history begins with it. */

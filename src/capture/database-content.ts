@@ -7,7 +7,7 @@ import { beginningAfter } from './beginning.ts'
 import { checkpointWrite } from './checkpoint-write.ts'
 import { PlainContent } from './contents.ts'
 import type { Database } from './database.ts'
-import { importCopied } from './journal-rules.ts'
+import { importCopied } from './import.ts'
 import { rejectForeign, rejectMoved, rejectUnjournaled, rejectUnserved, rejectWritable } from './rejection.ts'
 import type { Replacement } from './replacement.ts'
 import { UncapturedWrites } from './uncaptured-writes.ts'
@@ -144,7 +144,7 @@ export class DatabaseContent extends PlainContent {
     this.#handles = openHandles
     if (this.#detached) return
     if (openWriters === 0 && this.#replacement !== undefined) database.replacing.closed()
-    if (openWriters === 0 && this.#uncaptured.any && !database.tracked && !database.journal.active) this.#importCopied()
+    if (openWriters === 0 && this.#uncaptured.any && !database.tracked) this.#importCopied()
     if (openHandles > 0) return
     database.file.fd = -1
     database.closeIdle()

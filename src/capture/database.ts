@@ -14,6 +14,7 @@ import { BackingFile } from './backing-file.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { Change, ChangeEnd } from './change.ts'
 import { pagesOf } from './change.ts'
+import { CopiedIn } from './copied-in.ts'
 import type { DatabaseOptions } from './database-options.ts'
 import type { CaptureEvents } from './events.ts'
 import type { Expectation } from './expected.ts'
@@ -25,7 +26,7 @@ import { assertMemory } from './memory.ts'
 import { rejectTooMany } from './rejection.ts'
 import { Replacing } from './replacing.ts'
 import { Transactions } from './transactions.ts'
-import { servedAsPlain, type UnreplicatedDatabases } from './unreplicated.ts'
+import type { UnreplicatedDatabases } from './unreplicated.ts'
 import { WalTracker } from './wal-tracker.ts'
 import { WalWatch } from './wal-watch.ts'
 
@@ -43,6 +44,7 @@ export class Database implements CapturedDatabase {
   readonly journal: JournalTracker
   readonly trust: FileTrust
   readonly replacing = new Replacing(this)
+  readonly copied = new CopiedIn(this)
   readonly file: BackingFile
   walFd = -1
   pageSize = 0
@@ -211,16 +213,9 @@ export class Database implements CapturedDatabase {
       this.pageSize = previous
       throw error
     }
+    this.copied.imported()
     this.walMode = header.journalMode === 'wal'
     if (header.encryption !== 'whole') this.file.encryptedPageSize = 0
-  }
-
-  /** Imports a whole database; else it stays a plain file, which is logged. One `isKnown` may end in its last page. */
-  importIfWhole(isKnown = false): boolean {
-    const check = this.file.check()
-    if (check.whole || isKnown) this.importFile()
-    else servedAsPlain(this, check)
-    return check.whole || isKnown
   }
 
   /** The database is not part of the primary's history: its file and its log are about to be removed. */
@@ -243,8 +238,9 @@ export class Database implements CapturedDatabase {
     // A power loss can bring it back until its removal is durable, and the log will no longer hold its content.
     this.file.syncAll()
     this.wal.forget()
-    this.journal.forget()
     this.commit({ commit: 0, pgnos: [], read: () => scratch, whole: true, durable: true })
+    // Not before: its note keeps a start from taking a copied journal for one of SQLite's.
+    this.journal.forget()
     this.file.encryptedPageSize = 0
     this.trust.forget()
     this.publish()

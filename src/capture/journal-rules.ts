@@ -15,28 +15,12 @@ import { reject } from './rejection.ts'
  */
 export function mayBegin(database: Database, fd: number, caller: Caller): void {
   assertMayBegin(database, fd, caller)
-  const { tracked, authority, journal, file, replacing } = database
-  const isCopied = file.fd < 0 || replacing.current !== undefined
-  if (isCopied && tracked && authority.leads && !journal.active) journal.expectCopied()
-}
-
-/**
- * A file that is in no log yet has been written: imports it if it is a whole database, as `isKnown` says it is. If a
- * journal lies beside it that was copied before, it is captured when SQLite has rolled it back. False if it was not
- * imported.
- */
-export function importCopied(database: Database, isKnown = false): boolean {
-  return !awaitsRollback(database) && database.importIfWhole(isKnown)
-}
-
-function awaitsRollback({ files, path, journal, authority, events, name }: Database): boolean {
-  if (journal.active) return true
-  if (!authority.leads || !beginsAsJournal(files, `${path}-journal`)) return false
-  journal.begin(-1)
-  const message =
-    'a database was copied in with a journal: it is captured when SQLite has opened it, and rolled it back'
-  events.log('warn', message, { database: name })
-  return true
+  const { authority, journal, file, replacing } = database
+  const isReplaced = replacing.current !== undefined
+  if (journal.active || !authority.leads || (file.fd >= 0 && !isReplaced)) return
+  if (replacing.hasDiscarded)
+    throw rejectJournal(database, caller, 'the copy of the database to which it belongs was discarded', COPY_BOTH)
+  journal.expectCopied(isReplaced ? 'replacement' : 'database')
 }
 
 /** Whether SQLite would roll the database beside it back with the file. */
@@ -70,6 +54,7 @@ export function assertNoJournal(database: Database, caller: Caller): void {
 }
 
 const USE_WAL = 'Use journal_mode WAL'
+const COPY_BOTH = 'Copy both again, the database first'
 const NOT_SQLITE = 'Only SQLite may write the journal of a database'
 
 function rejectJournal({ events, name }: Database, caller: Caller, problem: string, help: string): FsError {

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import type { Caller } from '../fuse/content.ts'
-import { forgetCopiedJournal, noteCopiedJournal } from '../log/copied-journal.ts'
+import { type CopiedWith, forgetCopiedJournal, noteCopiedJournal } from '../log/copied-journal.ts'
 import { pageChecksum } from '../ltx/format/checksum.ts'
 import { lockPgno } from '../ltx/format/types.ts'
 import { PageList } from '../sqlite/page-list.ts'
@@ -35,8 +35,8 @@ export class JournalTracker {
   #begunLeading = true
   /** The log holds the transaction, but its journal could not be ended. */
   #isCaptured = false
-  /** Nobody here wrote the journal: it was copied in, and the log says so. */
-  #isCopied = false
+  /** Nobody here wrote the journal: it was copied in. If the database is in a log, that says so, too. */
+  isCopied = false
 
   constructor(database: CapturedDatabase) {
     this.#database = database
@@ -50,12 +50,16 @@ export class JournalTracker {
     this.#isCaptured = false
   }
 
-  /** A journal that nobody here wrote is about to be valid. Throws; then it must not become so. */
-  expectCopied(): void {
-    const { files, logDir } = this.#database
-    if (logDir === undefined) return
-    this.#isCopied = true
-    noteCopiedJournal(files, logDir)
+  /** A journal that nobody here wrote is about to be valid, or about to be another's. Throws; then it must not be. */
+  expectCopied(copiedWith: CopiedWith): void {
+    const { files, logDir, tracked } = this.#database
+    this.isCopied = true
+    if (tracked && logDir !== undefined) noteCopiedJournal(files, logDir, copiedWith)
+  }
+
+  /** Whether somebody has the active journal open. */
+  get isOpen(): boolean {
+    return this.active && this.#fd >= 0
   }
 
   /**
@@ -163,8 +167,8 @@ export class JournalTracker {
 
   #forgetCopied(): void {
     const { files, logDir } = this.#database
-    if (this.#isCopied && logDir !== undefined) forgetCopiedJournal(files, logDir)
-    this.#isCopied = false
+    if (this.isCopied && logDir !== undefined) forgetCopiedJournal(files, logDir)
+    this.isCopied = false
   }
 
   #makeDurable(): void {

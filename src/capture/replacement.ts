@@ -1,10 +1,12 @@
 import fs from 'node:fs'
+import { lockPgno } from '../ltx/format/types.ts'
+import { parseJournal } from '../sqlite/journal.ts'
 import type { Files } from '../util/files.ts'
-import { parentOf } from '../util/files.ts'
+import { parentOf, readerOf, withFile } from '../util/files.ts'
 import type { CaptureEvents } from './events.ts'
 import { MAX_RANGES, WrittenRanges } from './written-ranges.ts'
 
-const { O_CREAT, O_EXCL, O_RDWR } = fs.constants
+const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = fs.constants
 const COPY_BYTES = 1 << 20
 
 /** Where replacements are written: in the data directory, outside of what the mount shows. */
@@ -21,6 +23,8 @@ export class Replacement {
   readonly #path: string
   readonly #written = new WrittenRanges()
   #isScattered = false
+  /** Its journal has a super-journal: whether that still exists is found by SQLite, when it opens the database. */
+  isUndecided = false
   /** Grows with each write, so that somebody who looks twice sees whether there was one. */
   writes = 0
 
@@ -73,6 +77,29 @@ export class Replacement {
 
   sync(): void {
     this.#files.sync(this.fd)
+  }
+
+  /** Restores what the journal at `path` holds, as SQLite would. Returns why it cannot, if so. */
+  rollBack(path: string): string | undefined {
+    const files = this.#files
+    return withFile(files, path, O_RDONLY, (fd) => {
+      const read = readerOf(files, fd)
+      const journal = parseJournal(read, files.size(fd))
+      if (journal === undefined) return 'its journal is not valid'
+      this.isUndecided = journal.superJournal !== undefined
+      if (this.isUndecided) return undefined
+      const { pageSize, initialSizePages, records } = journal
+      const restored = records.pages()
+      for (let pgno = Math.ceil(this.sizeBytes / pageSize) + 1; pgno <= initialSizePages; pgno++) {
+        if (!restored.has(pgno) && pgno !== lockPgno(pageSize)) return `neither it nor its journal has page ${pgno}`
+      }
+      for (const { pgno, dataOffset } of records) {
+        if (pgno > initialSizePages) continue
+        files.write(this.fd, read(dataOffset, pageSize), 0, pageSize, (pgno - 1) * pageSize)
+      }
+      files.truncate(this.fd, initialSizePages * pageSize)
+      return undefined
+    })
   }
 
   /** Writes the content into the database's file. */

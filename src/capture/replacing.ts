@@ -1,7 +1,9 @@
 import fs from 'node:fs'
 import type { Caller } from '../fuse/content.ts'
-import { formatTXID } from '../ltx/format/types.ts'
+import type { CopiedWith } from '../log/copied-journal.ts'
+import { formatTXID, type TXID } from '../ltx/format/types.ts'
 import { errorMessage } from '../util/errors.ts'
+import { withFile } from '../util/files.ts'
 import type { BackingFile } from './backing-file.ts'
 import type { CapturedDatabase } from './captured-database.ts'
 import type { FileTrust } from './file-trust.ts'
@@ -12,14 +14,24 @@ import { Replacement } from './replacement.ts'
 export interface ReplaceableDatabase extends CapturedDatabase {
   readonly file: BackingFile
   readonly trust: FileTrust
-  readonly journal: { readonly active: boolean }
+  readonly journal: JournalOfReplacement
   readonly wal: { forget(): void }
   /** Commits the whole database that `fd` holds. Throws FsError; then nothing has changed. */
   commitWhole(fd: number): void
+  readonly copied: { readonly hasWal: boolean; adoptWal(): void }
+}
+
+/** One that was copied in while, or before, the file is replaced is that of the replacement. */
+interface JournalOfReplacement {
+  readonly active: boolean
+  readonly isCopied: boolean
+  readonly isOpen: boolean
+  expectCopied(copiedWith: CopiedWith): void
+  forget(): void
 }
 
 const O_ACCMODE = 3
-const { O_TRUNC, O_WRONLY } = fs.constants
+const { O_RDWR, O_TRUNC, O_WRONLY } = fs.constants
 
 /**
  * The replacement of a database's file in place, by cp, a shell's `>`, fs.copyFile or a restore. It ends when its last
@@ -29,10 +41,12 @@ const { O_TRUNC, O_WRONLY } = fs.constants
 export class Replacing {
   readonly #database: ReplaceableDatabase
   #replacement: Replacement | undefined
-  /** What the kernel has cached is of a replacement that was discarded. */
+  /** What the kernel has cached is of a replacement that was discarded, or rolled back. */
   #isStale = false
   #isAwaited = false
   #writers = 0
+  /** The last transaction when a replacement was discarded whose journal may be yet to come. */
+  #discardedAt: TXID | undefined
 
   constructor(database: ReplaceableDatabase) {
     this.#database = database
@@ -48,6 +62,8 @@ export class Replacing {
     const { events, name, files, path } = this.#database
     const obstacle = this.#obstacle(others)
     if (obstacle !== undefined) throw rejectReplacement(events, name, caller, obstacle)
+    if (this.#hasJournal) this.#database.journal.expectCopied('replacement')
+    this.#discardedAt = undefined
     this.#replacement = new Replacement(files, path, name)
     this.#writers = 1
   }
@@ -75,8 +91,13 @@ export class Replacing {
     this.#writers = 0
     if (replacement === undefined) return
     if (replacement.sizeBytes === 0) this.#discard('nothing was written')
-    else if (this.#problem() === undefined && replacement.isDense) this.#finish()
+    else if (!this.#hasJournal && this.#problem() === undefined && replacement.isDense) this.#finish()
     else this.#wait(replacement)
+  }
+
+  /** The last replacement was discarded, and nothing was committed since: its journal may be yet to come. */
+  get hasDiscarded(): boolean {
+    return this.#discardedAt === this.#database.position.txid
   }
 
   /** The database is about to be dropped. */
@@ -91,10 +112,11 @@ export class Replacing {
   }
 
   #obstacle(others: number): string | undefined {
-    const { walFd, journal, pages, files, path, authority } = this.#database
+    const { walFd, copied, journal, pages, files, path, authority } = this.#database
     if (others > 0 || walFd >= 0) return 'another connection has it open'
-    if (journal.active) return 'a transaction is to be rolled back first: open it with SQLite once'
-    const isWalLeft = files.exists(`${path}-wal`) && (files.status(`${path}-wal`)?.size ?? 0) > 0
+    if (journal.active && !journal.isCopied) return 'a transaction is to be rolled back first: open it with SQLite once'
+    // One that was copied in is that of the replacement.
+    const isWalLeft = !copied.hasWal && files.exists(`${path}-wal`) && (files.status(`${path}-wal`)?.size ?? 0) > 0
     if (pages.pagesInWal > 0 || isWalLeft) return 'it has a WAL: open it with SQLite once'
     return authority.leads ? undefined : 'this node is a replica'
   }
@@ -107,12 +129,34 @@ export class Replacing {
     const decide = () => {
       this.#isAwaited = false
       if (this.#replacement !== replacement || this.#writers > 0) return
-      const problem = this.#problem()
-      if (replacement.writes !== writes) this.#wait(replacement)
-      else if (problem === undefined) this.#finish()
-      else this.#discard(problem)
+      if (replacement.writes !== writes || this.#database.journal.isOpen) return this.#wait(replacement)
+      const problem = this.#rollBack(replacement) ?? this.#problem()
+      if (problem === undefined) return this.#finish()
+      this.#discard(problem)
+      this.#discardedAt = this.#database.position.txid
     }
     this.#database.events.later(decide)
+  }
+
+  get #hasJournal(): boolean {
+    return this.#database.journal.active && this.#database.journal.isCopied
+  }
+
+  /** A copy of a database within a transaction came with its journal: what was committed becomes the database. */
+  #rollBack(replacement: Replacement): string | undefined {
+    if (!this.#hasJournal) return undefined
+    this.#isStale = true
+    return replacement.rollBack(`${this.#database.path}-journal`)
+  }
+
+  /** What the replacement's journal restores is in the database, or was discarded with it. */
+  #endJournal(isFinished: boolean, isUndecided: boolean): void {
+    const { files, path, name, events, journal } = this.#database
+    if (!this.#hasJournal) return
+    if (isFinished && isUndecided) return journal.expectCopied('database')
+    withFile(files, `${path}-journal`, O_RDWR, (fd) => files.truncate(fd, 0))
+    events.mended(`${name}-journal`)
+    journal.forget()
   }
 
   #problem(): string | undefined {
@@ -138,8 +182,9 @@ export class Replacing {
     } catch (error) {
       throw database.trust.rejectUnwritten(error)
     } finally {
-      this.#end(replacement)
+      this.#end(replacement, true)
     }
+    if (database.copied.hasWal) database.copied.adoptWal()
     database.publish()
     const { name, events, position } = database
     events.log('info', 'a database was replaced in place', { database: name, txid: formatTXID(position.txid) })
@@ -147,14 +192,15 @@ export class Replacing {
 
   #discard(reason: string): void {
     const { events, name } = this.#database
-    this.#end(this.#replacement as Replacement)
+    this.#end(this.#replacement as Replacement, false)
     this.#isStale = true
     const message = `a replacement of the database was discarded: ${reason}. It has its former content`
     events.log('error', message, { database: name })
   }
 
-  #end(replacement: Replacement): void {
+  #end(replacement: Replacement, isFinished: boolean): void {
     this.#replacement = undefined
+    this.#endJournal(isFinished, replacement.isUndecided)
     replacement.discard()
     this.#database.events.resized(this.#database)
   }

@@ -53,12 +53,15 @@ export class SideFiles {
     this.#end(path, plain)
   }
 
-  /** The database `name` is about to lose its file, of inode `ino`: open side files become `content`. Returns them. */
-  detach(name: string, ino: number, content: (fd: number) => FileContent): GuardedContent[] {
+  /**
+   * The database `name` is about to lose its file, of inode `ino`: open side files become `content`. Returns them.
+   * `copied`: the suffixes of those that are not its own.
+   */
+  detach(name: string, ino: number, content: (fd: number) => FileContent, copied: readonly string[]): GuardedContent[] {
     return SUFFIXES.flatMap((suffix) => {
       const path = name + suffix
       const ended = this.#end(path, content)
-      if (this.#files.exists(`${this.#root}/${path}`)) this.#left.set(path, ino)
+      if (!copied.includes(suffix) && this.#files.exists(`${this.#root}/${path}`)) this.#left.set(path, ino)
       return ended === undefined ? [] : [ended]
     })
   }

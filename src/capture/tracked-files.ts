@@ -4,7 +4,6 @@ import { databaseNameProblem } from '../log/database-name.ts'
 import type { Logs } from '../log/logs.ts'
 import type { Position, TXID } from '../ltx/format/types.ts'
 import { asError, errorMessage } from '../util/errors.ts'
-import { adoptWalBeside } from './arriving-wal.ts'
 import type { Authority } from './authority.ts'
 import { JournalContent, PlainContent, WalContent } from './contents.ts'
 import { Database } from './database.ts'
@@ -12,8 +11,8 @@ import { DatabaseContent } from './database-content.ts'
 import { ANY_DATABASE, type DatabaseFilter } from './database-filter.ts'
 import type { DatabaseOptions } from './database-options.ts'
 import { isDatabaseName } from './find-databases.ts'
+import { importCopied } from './import.ts'
 import { JournalName } from './journal-name.ts'
-import { importCopied } from './journal-rules.ts'
 import { MovedContent } from './moved-content.ts'
 import { NameRules } from './name-rules.ts'
 import { classify, type FileKind } from './naming.ts'
@@ -210,11 +209,9 @@ export class TrackedFiles {
    * Returns what has writes rejected, for where the file keeps its name after all.
    */
   drop(database: Database, isMoved = false): () => void {
+    // A journal or a WAL that was copied in is that of a database that comes after it.
+    const copied = database.copied.sideFiles
     if (database.tracked) database.drop()
-    return this.#detach(database, isMoved)
-  }
-
-  #detach(database: Database, isMoved: boolean): () => void {
     const former = this.#contents.get(database)
     former?.detach(isMoved)
     this.#contents.delete(database)
@@ -224,7 +221,9 @@ export class TrackedFiles {
     const plain = (fd: number) => new PlainContent(database.files, fd)
     // On a replica the local client removes a database, and continues it with the side files that readers have open.
     const { name, authority } = database
-    const sides = authority.leads ? this.sideFiles.detach(name, this.inodeOf(name), isMoved ? moved : plain) : []
+    const sides = authority.leads
+      ? this.sideFiles.detach(name, this.inodeOf(name), isMoved ? moved : plain, copied)
+      : []
     return () => {
       former?.detach(true)
       for (const side of sides) side.become(moved)
@@ -266,7 +265,7 @@ export class TrackedFiles {
     try {
       if (over !== undefined) this.sideFiles.removeLeft(over, this.shown.remove)
       if (countIfEncrypted(database) || database.fileState() === undefined) this.#forgetIdle(database)
-      else if (importCopied(database, encryptedPageSize !== undefined)) adoptWalBeside(database)
+      else importCopied(database, encryptedPageSize !== undefined)
     } catch (error) {
       const err = asError(error)
       database.rejection = `capturing it after its rename failed (${err.message}): restart the node`

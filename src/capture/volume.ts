@@ -2,13 +2,14 @@ import type { Caller, FileContent, Volume, VolumeNames } from '../fuse/content.t
 import { databaseNameProblem } from '../log/database-name.ts'
 import type { TXID } from '../ltx/format/types.ts'
 import type { Announcement } from './announcements.ts'
-import { adoptWalBeside, captureArriving, mayBecomeWal, undoArrival } from './arriving-wal.ts'
+import { type Arriving, arrivingJournal, arrivingWal } from './arriving.ts'
+import { mayBecomeWal } from './arriving-wal.ts'
 import { assertNotWithheld, SOLE } from './authority.ts'
 import { ClientRemovals } from './client-removals.ts'
 import type { Database } from './database.ts'
 import { ANY_DATABASE } from './database-filter.ts'
 import { filesBelow, isDatabaseName } from './find-databases.ts'
-import { beginsAsJournal, mayBegin } from './journal-rules.ts'
+import { beginsAsJournal } from './journal-rules.ts'
 import { classify } from './naming.ts'
 import { rejectLink, rejectPattern, rejectRename, rejectSideRename } from './rejection.ts'
 import { forgetRename, noteRename, type RenameOver } from './rename-over.ts'
@@ -75,6 +76,7 @@ export class CaptureVolume implements Volume {
       if (kind !== 'journal' && (database.tracked || database.rejection !== undefined)) database.assertWriter(caller)
       if (kind === 'database')
         return this.#discarding.has(name) ? this.#discarded(database, perform) : this.#dropped(database, perform)
+      if (kind === 'wal') database.copied.hasWal = false
       if (kind === 'wal' && database.tracked) return database.wal.remove(perform)
       if (kind === 'journal' && !database.journal.isNameless) {
         database.journal.end(perform, caller)
@@ -106,8 +108,7 @@ export class CaptureVolume implements Volume {
     const encrypted = new Map(former.map((database) => [database, database.file.encryptedPageSize]))
     // What becomes a database under the new name must be correct.
     for (const database of moved) database.trust.verify()
-    if (arriving?.kind === 'wal') captureArriving(arriving.database, `${this.#options.root}/${from}`)
-    if (arriving?.kind === 'journal') mayBegin(arriving.database, -1, caller)
+    arriving?.begin(caller)
     const others = tracked.knownAt(from, isDirectory).filter((database) => !moved.includes(database))
     const dropped: (() => void)[] = []
     let over: RenameOver | undefined
@@ -117,15 +118,14 @@ export class CaptureVolume implements Volume {
       over = isDirectory ? undefined : this.#noteSideFiles(from, to)
       perform()
     } catch (error) {
-      if (arriving?.kind === 'wal') undoArrival(arriving.database)
-      if (arriving?.kind === 'journal') arriving.database.journal.forget()
+      arriving?.undo()
       for (const rejectWrites of dropped) rejectWrites()
       for (const each of [...moved, ...replaced])
         if (!each.tracked) tracked.importIfDatabase(each.name, encrypted.get(each))
       if (over !== undefined) forgetRename(this.#options.files, this.#options.root, over)
       throw error
     }
-    if (arriving?.kind === 'journal') arriving.database.journal.begin(-1)
+    arriving?.end()
     if (!isDirectory) for (const path of [from, to]) tracked.sideFiles.renamed(path, (fd) => tracked.names.plain(fd))
     tracked.unreplicated.renamed(from, to, isDirectory, (name) => isDatabaseName(name, tracked.filter))
     for (const database of others) tracked.renamed(database, renamed(database))
@@ -164,8 +164,8 @@ export class CaptureVolume implements Volume {
     const isUsed = isInUse(database) || (isJournal && (isOpen || database.journal.active))
     if (isPlain || (isUsed && !isWal)) throw rejectSideRename(this.#options.events, to, caller)
     database.assertWriter(caller)
-    if (isWal) return { kind, database }
-    return isJournal ? { kind, database } : undefined
+    if (isWal) return arrivingWal(database, path)
+    return isJournal ? arrivingJournal(database) : undefined
   }
 
   /** Notes the side files that the former database of the name left, if there are any. */
@@ -247,7 +247,7 @@ export class CaptureVolume implements Volume {
       database.file.encryptedPageSize = encryptedPageSize
       if (wasTracked) {
         database.importFile()
-        adoptWalBeside(database)
+        database.copied.adoptWal()
       }
       throw error
     }
@@ -280,12 +280,6 @@ export class CaptureVolume implements Volume {
     // Committed in all of them, but not to be acknowledged any more.
     for (const { lateness } of committed) lateness.assertInTime()
   }
-}
-
-/** A file is renamed, and becomes a side file of the database. */
-interface Arriving {
-  readonly kind: 'wal' | 'journal'
-  readonly database: Database
 }
 
 /** Another WAL in the place of this one would lose transactions, or be written into by those who have the old one. */

@@ -21,7 +21,7 @@ const OTHERS = 0o077
 const MAX_ATTEMPTS = 10
 const NO_ROOM = ['ENOSPC', 'EDQUOT']
 
-export class DataInUseError extends LtxdError {
+class DataInUseError extends LtxdError {
   constructor(dir: string) {
     super(
       'DATA_IN_USE',

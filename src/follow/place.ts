@@ -6,7 +6,7 @@
 
 import fs from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { SIDE_SUFFIXES } from '../apply/database-file.ts'
+import { SIDE_SUFFIXES } from '../apply/beside.ts'
 import { BY_UMASK } from '../util/directories.ts'
 import { type FilesBeneath, filesBeneath } from '../util/files-beneath.ts'
 import { makeNamedDirectory, pathOf } from '../util/named-directory.ts'

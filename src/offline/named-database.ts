@@ -5,7 +5,7 @@
 
 import fs from 'node:fs'
 import { join } from 'node:path'
-import { SIDE_SUFFIXES } from '../apply/database-file.ts'
+import { SIDE_SUFFIXES } from '../apply/beside.ts'
 import { type FilesBeneath, filesBeneath, NotRegularError } from '../util/files-beneath.ts'
 import { type Entry, findEntry, pathOf } from '../util/named-directory.ts'
 import { native } from '../util/path-bytes.ts'

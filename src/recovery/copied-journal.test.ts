@@ -1,9 +1,9 @@
 /** A hot journal that is copied in with its database is rolled back, whether or not the node restarts before. */
 
 import fs from 'node:fs'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
-import { isJournalCopied } from '../log/copied-journal.ts'
+import { journalCopiedWith } from '../log/copied-journal.ts'
 import { logDirectory } from '../log/store.ts'
 import { parseJournal } from '../sqlite/journal.ts'
 import { nodeFiles } from '../util/files.ts'
@@ -30,11 +30,16 @@ function copied(half = HALF): Copied {
   return { database: rig.backing('a.db'), journal: rig.backing('a.db-journal'), sum }
 }
 
-function put(rig: Rig, name: string, bytes: Uint8Array, as = name): void {
+function write(rig: Rig, name: string, bytes: Uint8Array): void {
   const file = rig.node.mount.open(name, CREATED)
   file.truncate(0)
   file.write(bytes, 0)
   file.close()
+}
+
+function put(rig: Rig, name: string, bytes: Uint8Array, as = name): void {
+  write(rig, name, bytes)
+  rig.node.passTime()
   if (as !== name) rig.node.mount.rename(name, as)
 }
 
@@ -48,11 +53,11 @@ function expectCommitted(rig: Rig, sum: number): void {
   expect(connection.value(SUM)).toBe(sum)
   connection.close()
   rig.consistent()
-  expect(fs.existsSync(`${rig.node.root}/a.db-journal`)).toBe(false)
+  expect(fs.statSync(`${rig.node.root}/a.db-journal`, { throwIfNoEntry: false })?.size ?? 0).toBe(0)
   expect(isNoted(rig)).toBe(false)
 }
 
-const isNoted = (rig: Rig) => isJournalCopied(nodeFiles, logDirectory(rig.dir, 'a.db'))
+const isNoted = (rig: Rig) => journalCopiedWith(nodeFiles, logDirectory(rig.dir, 'a.db')) !== undefined
 
 const ORDERS = {
   'the database first'(rig: Rig, { database, journal }: Copied) {
@@ -67,6 +72,10 @@ const ORDERS = {
     put(rig, '.a.db.x', database, 'a.db')
     put(rig, '.a.db-journal.x', journal, 'a.db-journal')
   },
+  'the journal first, and the database renamed into its place'(rig: Rig, { database, journal }: Copied) {
+    put(rig, 'a.db-journal', journal)
+    put(rig, '.a.db.x', database, 'a.db')
+  },
   'the journal first, each renamed into its place'(rig: Rig, { database, journal }: Copied) {
     put(rig, '.a.db-journal.x', journal, 'a.db-journal')
     put(rig, '.a.db.x', database, 'a.db')
@@ -74,22 +83,29 @@ const ORDERS = {
 }
 
 for (const [order, copy] of Object.entries(ORDERS)) {
-  test(`a hot journal copied with its database is rolled back by the next connection: ${order}`, () => {
-    const files = copied()
-    using rig = new Rig()
-    copy(rig, files)
-    expectCommitted(rig, files.sum)
-  })
+  for (const isOver of [false, true]) {
+    const where = `${order}${isOver ? ', over another database' : ''}`
+    const begin = (rig: Rig) => isOver && rig.open('delete', 200).close()
 
-  test(`a hot journal copied with its database is rolled back by a start: ${order}`, () => {
-    const files = copied()
-    using rig = new Rig()
-    copy(rig, files)
-    using again = crashed(rig)
-    expectCommitted(again, files.sum)
-    using third = crashed(again)
-    expectCommitted(third, files.sum)
-  })
+    test(`a hot journal copied with its database is rolled back by the next connection: ${where}`, () => {
+      const files = copied()
+      using rig = new Rig()
+      begin(rig)
+      copy(rig, files)
+      expectCommitted(rig, files.sum)
+    })
+
+    test(`a hot journal copied with its database is rolled back by a start: ${where}`, () => {
+      const files = copied()
+      using rig = new Rig()
+      begin(rig)
+      copy(rig, files)
+      using again = crashed(rig)
+      expectCommitted(again, files.sum)
+      using third = crashed(again)
+      expectCommitted(third, files.sum)
+    })
+  }
 }
 
 for (const as of ['a.db', '.a.db.x']) {
@@ -132,6 +148,51 @@ test('what a crash damaged beside a copied journal is found', () => {
   fs.writeFileSync(path, bytes)
   using again = crashed(rig)
   expect(again.node.recovered.get('a.db')?.rejection).toMatch(/first differing page: \d+/)
+})
+
+describe('a copy that is shorter than its header says, over another database', () => {
+  /** Within the writes of a commit that makes it longer: the first page is written. */
+  const cut = (): Copied => {
+    using rig = new Rig()
+    const connection = rig.open('delete', 60)
+    const sum = connection.value(SUM) as number
+    let files: Copied | undefined
+    rig.node.mount.after = ({ kind, path }) => {
+      if (kind !== 'write' || path !== 'a.db') return
+      files ??= { database: rig.backing('a.db'), journal: rig.backing('a.db-journal'), sum }
+    }
+    connection.exec(insert(1000, 1100))
+    return files as Copied
+  }
+
+  test('is completed by its journal, if that comes soon', () => {
+    const files = cut()
+    using rig = new Rig()
+    rig.open('delete', 200).close()
+    const before = rig.txid()
+    write(rig, 'a.db', files.database)
+    write(rig, 'a.db-journal', files.journal)
+    using early = crashed(rig)
+    expect(early.consistent().txid).toBe(BigInt(before))
+    rig.node.passTime()
+    using again = crashed(rig)
+    expectCommitted(rig, files.sum)
+    expectCommitted(again, files.sum)
+    expect(rig.txid()).toBe(before + 1)
+  })
+
+  test('is discarded, and its journal is rejected, so that the other one keeps its content', () => {
+    const files = cut()
+    using rig = new Rig()
+    rig.open('delete', 200).close()
+    const { checksum } = rig.consistent()
+    put(rig, 'a.db', files.database)
+    expect(() => put(rig, 'a.db-journal', files.journal)).toThrow(/rollback journal was rejected/)
+    rig.node.mount.unlink('a.db-journal')
+    expect(rig.consistent().checksum).toBe(checksum)
+    using again = crashed(rig)
+    expect(again.consistent().checksum).toBe(checksum)
+  })
 })
 
 test('a copied journal that was removed rolls nothing back', () => {

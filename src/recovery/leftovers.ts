@@ -1,7 +1,7 @@
 /** What a crash left of a database, gathered without changing anything. */
 
 import fs from 'node:fs'
-import { isJournalCopied } from '../log/copied-journal.ts'
+import { journalCopiedWith } from '../log/copied-journal.ts'
 import type { LocatedEntry, LogState } from '../log/open.ts'
 import { inspectLog } from '../log/open.ts'
 import type { CleanStop } from '../log/trust.ts'
@@ -59,7 +59,9 @@ export function inspectLeftovers(scene: Scene): Leftovers {
   const log = files.exists(`${logDir}/base.json`)
     ? inspectLog(files, logDir, rebuild ? toTXID(0) : undefined, isClean)
     : undefined
-  const journal = inspect('-journal', (fd) => parseJournal(readerOf(files, fd), files.size(fd)))
+  const copiedWith = journalCopiedWith(files, logDir)
+  const isGivenUp = copiedWith === 'replacement'
+  const journal = isGivenUp ? undefined : inspect('-journal', (fd) => parseJournal(readerOf(files, fd), files.size(fd)))
   const wal = inspect('-wal', (fd) => scanWal(readerOf(files, fd), files.size(fd)))
   const walInLog = countInLog(wal, log)
   const facts: RecoveryFacts = {
@@ -84,7 +86,7 @@ export function inspectLeftovers(scene: Scene): Leftovers {
           ? 'none'
           : findSuperJournal(scene, journal.superJournal, authorOf(files, path)),
       ...(journal.superJournal !== undefined && { superName: journal.superJournal }),
-      isCopied: isJournalCopied(files, logDir),
+      isCopied: copiedWith !== undefined,
     },
     wal: wal && { transactions: wal.transactions.length, afterLog: wal.transactions.length - walInLog },
   }

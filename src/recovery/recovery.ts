@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { Database } from '../capture/database.ts'
 import type { DatabaseOptions } from '../capture/database-options.ts'
 import type { LogFields } from '../capture/events.ts'
+import { importIfWhole } from '../capture/import.ts'
 import { Proof } from '../capture/proof.ts'
 import { countIfEncrypted } from '../capture/unreplicated.ts'
 import { forgetCopiedJournal } from '../log/copied-journal.ts'
@@ -78,7 +79,7 @@ export class Recovery {
     for (const problem of this.#found.problems) this.#warn(`recovering without a state file: ${problem}`)
     if (plan.kind === 'refuse') throw new Unrecoverable(plan.reason, plan.advice)
     if (log?.torn !== undefined) cutTorn(this.#files, log.torn, this.#options, (...said) => this.#warn(...said))
-    if (facts.journal === undefined) forgetCopiedJournal(this.#files, this.#logDir)
+    if (plan.kind === 'nothing' || !facts.remains.includes('-journal')) forgetCopiedJournal(this.#files, this.#logDir)
     if (plan.kind === 'recover') {
       const steps = describeSteps(plan.steps)
       if (steps !== '') this.#options.events.log('info', 'recovering', { database: this.#options.name, steps })
@@ -156,7 +157,7 @@ export class Recovery {
    */
   #import(): void {
     const database = new Database(this.#databaseOptions)
-    if (database.importIfWhole()) this.#recovered = database
+    if (importIfWhole(database)) this.#recovered = database
   }
 
   #warn(message: string, fields: LogFields = {}): void {

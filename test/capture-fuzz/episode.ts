@@ -80,7 +80,8 @@ export class Episode {
       await this.#step(step)
       if (this.#facts.hasLostWal) this.#ended ??= LOST_WAL
       if (this.#facts.asksForNoJournal && this.#facts.neverUnlocks) this.#ended ??= NEVER_CAPTURED
-      if (this.#ended === undefined) await this.#oracle.compare(this.#plain.isWriting, this.#mayBeLate(step))
+      const isLate = this.#facts.mayBeLate(isFileOperation(step), this.#plain.isWriting)
+      if (this.#ended === undefined) await this.#oracle.compare(this.#plain.isWriting, isLate)
     }
     await this.#finish()
   }
@@ -125,11 +126,10 @@ export class Episode {
   /** The plain directory first: what the mount must answer is known then, and that it may have to wait. */
   async #sameStep(step: Step): Promise<void> {
     this.#modeBefore = this.#facts.asksForNoJournal ? await this.#journalMode(step) : ''
-    const sizes = this.#facts.sizes()
+    const isCut = this.#facts.watchForCut(step)
     const theirs = await this.#plain.ask(step)
-    const isCut = this.#facts.isCutByHint(step, sizes)
     await this.#judge(step, await this.#ours(step, theirs), theirs)
-    if (isCut) this.#ended ??= CUT_BY_HINT
+    if (isCut()) this.#ended ??= CUT_BY_HINT
   }
 
   async #fileStep(step: Step): Promise<void> {
@@ -137,11 +137,6 @@ export class Episode {
     const outcome = await playFileStep(step, { mount, plain, directory: `${this.#bench.plain}/${this.#folder}`, facts })
     if ('rejected' in outcome) this.#rejected.push(outcome.rejected)
     else await this.#judge(step, outcome.ours, outcome.theirs)
-  }
-
-  /** What was written without a journal is captured when its writer has closed it, or about a second later. */
-  #mayBeLate(step: Step): boolean {
-    return isFileOperation(step) || this.#facts.asksForNoJournal
   }
 
   /** Repeats what is busy on the mount alone: ltxd's own checkpoint has the lock. */

@@ -31,6 +31,7 @@ export class Facts {
   /** The plain directory's WAL of a database was removed or left by a file operation. */
   hasLostWal = false
   hasDied = false
+  #isLate = false
   /** The mount rejected what a program other than SQLite wrote into a file. */
   hasRejectedWrite = false
   /** A connection keeps its lock from one transaction to the next, and asks for no fsync. */
@@ -58,15 +59,23 @@ export class Facts {
     if (verb === 'sql' && /wal_checkpoint\((?:RESTART|TRUNCATE)/.test(text)) this.asksForRestart = true
   }
 
-  /** Of each database's file in the plain directory, in bytes. */
-  sizes(): readonly number[] {
-    return this.#names.map((name) => statSync(`${this.#directory}/${name}`, { throwIfNoEntry: false })?.size ?? 0)
+  /**
+   * Whether the log may lag behind the plain directory: what is written without a journal is captured when its writer
+   * has closed it, or about a second later. While a transaction is under way that is not compared.
+   */
+  mayBeLate(isFileOperation: boolean, isWriting: boolean): boolean {
+    const isLate = this.#isLate || isFileOperation || this.asksForNoJournal
+    this.#isLate = isLate && isWriting
+    return isLate
   }
 
-  /** SQLite made a mapped file as long as a hint says, although it was longer. `before`: the sizes before the step. */
-  isCutByHint({ words }: Step, before: readonly number[]): boolean {
-    const isHint = words[0] === 'control' && words[2] === 'hint' && this.asksForMapping
-    return isHint && this.sizes().some((size, i) => size < (before[i] ?? 0))
+  /** Returns whether SQLite has made a mapped file as long as a hint in the step says, although it was longer. */
+  watchForCut({ words }: Step): () => boolean {
+    if (words[0] !== 'control' || words[2] !== 'hint' || !this.asksForMapping) return () => false
+    const sizes = () =>
+      this.#names.map((name) => statSync(`${this.#directory}/${name}`, { throwIfNoEntry: false })?.size ?? 0)
+    const before = sizes()
+    return () => sizes().some((size, i) => size < (before[i] ?? 0))
   }
 
   /** The process has died; or all, with the node. */

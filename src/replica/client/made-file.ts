@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import { dirname } from 'node:path'
-import { SIDE_SUFFIXES } from '../../apply/database-file.ts'
+import { SIDE_SUFFIXES } from '../../apply/beside.ts'
 import { NotDatabaseError } from '../../apply/errors.ts'
 import { makeNew } from '../../apply/make-file.ts'
 import type { OwnerWish } from '../../data/database-owner.ts'
