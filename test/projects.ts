@@ -96,6 +96,7 @@ export const PROJECTS = {
       'test/encrypted/node.test.ts',
       'test/integration/database-filter.test.ts',
       'test/integration/failed-log.test.ts',
+      'test/integration/copied-in.test.ts',
       'test/integration/mended-wal.test.ts',
       'test/integration/dropped.test.ts',
       'test/integration/giant.test.ts',

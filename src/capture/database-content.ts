@@ -40,6 +40,7 @@ export class DatabaseContent extends PlainContent {
     const { rejection: reason, name, replacing } = this.#database
     if (reason !== undefined) throw rejectUnserved(this.#database.events, name, reason, caller)
     this.#assertOpenable(flags, caller)
+    replacing.opening(flags)
     if (this.#replacement !== undefined) replacing.join(flags, caller)
     else this.#open(flags, caller)
     this.#handles++

@@ -68,6 +68,14 @@ export class Replacing {
     this.#writers = 1
   }
 
+  /** Somebody opens the file who may read it. The replacement has come as a whole if its journal is there, too. */
+  opening(flags: number): void {
+    const replacement = this.#replacement
+    const isReader = (flags & O_ACCMODE) !== O_WRONLY
+    const isWhole = this.#writers === 0 && this.#hasJournal && !this.#database.journal.isOpen
+    if (replacement !== undefined && isReader && isWhole) this.#settle(replacement)
+  }
+
   /**
    * One more handle is opened meanwhile. Some programs write a file through several, one after the other; SQLite never
    * opens one only for writing. Readers would see a mixture of both contents, so they wait. Throws FsError.
@@ -130,12 +138,16 @@ export class Replacing {
       this.#isAwaited = false
       if (this.#replacement !== replacement || this.#writers > 0) return
       if (replacement.writes !== writes || this.#database.journal.isOpen) return this.#wait(replacement)
-      const problem = this.#rollBack(replacement) ?? this.#problem()
-      if (problem === undefined) return this.#finish()
-      this.#discard(problem)
-      this.#discardedAt = this.#database.position.txid
+      this.#settle(replacement)
     }
     this.#database.events.later(decide)
+  }
+
+  #settle(replacement: Replacement): void {
+    const problem = this.#rollBack(replacement) ?? this.#problem()
+    if (problem === undefined) return this.#finish()
+    this.#discard(problem)
+    this.#discardedAt = this.#database.position.txid
   }
 
   get #hasJournal(): boolean {
