@@ -55,7 +55,7 @@ export class CopiedIn {
     const { files, path, walFd, walMode } = database
     this.hasWal = false
     if (!walMode || walFd >= 0 || !files.exists(`${path}-wal`)) return
-    withFile(files, `${path}-wal`, fs.constants.O_RDONLY, (fd) => {
+    withFile(files, `${path}-wal`, fs.constants.O_RDWR, (fd) => {
       database.walFd = fd
       try {
         database.wal.adopt(files.size(fd))
