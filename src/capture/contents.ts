@@ -97,7 +97,7 @@ export class WalContent extends PlainContent {
     watch.assertSound()
     assertNoJournal(this.#database, caller)
     if (this.#database.copied.isWritingWal) {
-      this.#database.copied.hasWal = true
+      this.#database.copied.walBegins()
       return super.write(data, position, caller)
     }
     // The database was imported while its WAL was open. A WAL that was removed is nobody's: nothing is added to it.

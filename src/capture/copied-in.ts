@@ -14,6 +14,8 @@ interface CopiedDatabase extends CapturedDatabase {
 export class CopiedIn {
   readonly #database: CopiedDatabase
   #importedAt: TXID | undefined
+  /** The WAL came just after its database. */
+  #isNext = false
   /** The WAL was copied in, and nobody has opened it since: it belongs to a file that may be yet to come. */
   hasWal = false
 
@@ -21,9 +23,13 @@ export class CopiedIn {
     this.#database = database
   }
 
-  /** The database was copied in as a whole. */
+  /** The database was copied in as a whole. A WAL that begins within about a second belongs to it. */
   imported(): void {
-    this.#importedAt = this.#database.position.txid
+    const { txid } = this.#database.position
+    this.#importedAt = txid
+    this.#database.events.later(() => {
+      if (this.#importedAt === txid) this.#importedAt = undefined
+    })
   }
 
   /** The suffixes of side files that do not belong to the database as it is, but to one that comes after them. */
@@ -37,15 +43,19 @@ export class CopiedIn {
     return file.fd < 0 && !wal.following && authority.leads
   }
 
-  /** Nobody writes the copied WAL any more. If its database came before it, it belongs to that, and counts. */
+  walBegins(): void {
+    if (!this.hasWal) this.#isNext = this.#importedAt === this.#database.position.txid
+    this.hasWal = true
+  }
+
+  /** Nobody writes the copied WAL any more. If it came just after its database, it counts. */
   walEnded(): void {
-    const isLast = this.#importedAt === this.#database.position.txid
-    if (this.hasWal && isLast) this.adoptWal()
+    if (this.hasWal && this.#isNext) this.adoptWal()
   }
 
   /** A file with a WAL's content got the name of one, while nobody has the database open. */
   walArrived(): void {
-    this.hasWal = true
+    this.walBegins()
     this.walEnded()
   }
 

@@ -2,6 +2,8 @@
 
 import { expect, test } from 'vitest'
 import { insert, Rig } from '../../test/harness/in-process/rig.ts'
+import { type Files, nodeFiles } from '../util/files.ts'
+import { SideFiles } from './side-files.ts'
 
 const CREATED = { create: true, exclusive: false, readOnly: false }
 const COUNT = 'SELECT count(*) FROM t'
@@ -21,12 +23,17 @@ function copied(): Copied {
   return { database: rig.backing('a.db'), wal: rig.backing('a.db-wal') }
 }
 
+function older(): Buffer {
+  using rig = new Rig()
+  rig.open('wal', 200).close()
+  return rig.backing('a.db')
+}
+
 function put(rig: Rig, name: string, bytes: Uint8Array, as = name): void {
   const file = rig.node.mount.open(name, CREATED)
   file.truncate(0)
   for (let at = 0; at < bytes.length; at += 5000) file.write(bytes.subarray(at, at + 5000), at)
   file.close()
-  rig.node.passTime()
   if (as !== name) rig.node.mount.rename(name, as)
 }
 
@@ -59,13 +66,16 @@ const ORDERS = {
 }
 
 for (const [order, copy] of Object.entries(ORDERS)) {
-  for (const mode of ['', 'wal', 'delete']) {
+  for (const mode of ['', 'wal', 'delete', 'copied']) {
     const over = mode === '' ? '' : `, over a database in ${mode} mode`
 
     test(`a WAL copied with its database is captured before anybody opens it: ${order}${over}`, () => {
       using rig = new Rig()
-      if (mode !== '') rig.open(mode, 200).close()
+      if (mode === 'copied') put(rig, 'a.db', older())
+      else if (mode !== '') rig.open(mode, 200).close()
+      rig.node.passTime()
       copy(rig, copied())
+      rig.node.passTime()
       using crashed = new Rig({}, rig.dir)
       const captured = rig.txid()
       const connection = rig.engine.open('a.db')
@@ -86,8 +96,19 @@ test('a WAL that is copied beside a database of another content changes nothing 
   rig.open('wal', 200).close()
   const before = rig.txid()
   put(rig, 'a.db-wal', copied().wal)
+  rig.node.passTime()
   expect(rig.txid()).toBe(before)
   rig.node.mount.unlink('a.db-wal')
   expect(rig.engine.open('a.db').value(COUNT)).toBe(200)
   rig.consistent()
+})
+
+test('the WAL of a removed database is not that of the next one, also if that has its inode number', () => {
+  const events = { log: () => undefined } as never
+  const files: Files = { ...nodeFiles, exists: () => true }
+  const sideFiles = new SideFiles('/files', files, events)
+  sideFiles.detach('a.db', 7, () => undefined as never, [])
+  expect(sideFiles.leftBeside('a.db', 7)).toEqual([])
+  sideFiles.gone('a.db')
+  expect(sideFiles.leftBeside('a.db', 7)).toContain('a.db-wal')
 })

@@ -5,6 +5,7 @@ import type { GuardedContent } from './guarded-content.ts'
 import { forgetRename, type RenameOver } from './rename-over.ts'
 
 const SUFFIXES = ['-wal', '-shm', '-journal'] as const
+const NO_INODE = -1
 
 /** A side file of a database, as it was last opened. */
 interface Opened {
@@ -40,6 +41,11 @@ export class SideFiles {
   /** Whether the file, which is open, is the side file of a database that is served under its name. */
   has(path: string): boolean {
     return this.#opened.has(path)
+  }
+
+  /** The file of the database `name` is gone. A later one may have its inode number, and is another. */
+  gone(name: string): void {
+    for (const suffix of SUFFIXES) if (this.#left.has(name + suffix)) this.#left.set(name + suffix, NO_INODE)
   }
 
   /** The file was removed. */

@@ -251,6 +251,7 @@ export class CaptureVolume implements Volume {
       }
       throw error
     }
+    this.#tracked.sideFiles.gone(database.name)
     this.#tracked.unreplicated.remove(database.name)
     this.#journalEnded.delete(parent(database.name))
   }
